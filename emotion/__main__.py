@@ -1,0 +1,46 @@
+"""The `emotion` command: finds the subcommand and hands over."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from shared import __version__
+from shared.cli import Command
+
+COMMANDS = {
+    "run": ("emotion.run", "run the whole pipeline on this machine"),
+    "producer": ("producer.__main__", "one stage: sources in, stream `frames` out"),
+    "detector": ("detector_worker.__main__", "one stage: find faces"),
+    "classifier": ("classifier_worker.__main__", "one stage: label faces with emotions"),
+    "sink": ("sink.__main__", "one stage: order the results, show and store them"),
+}
+"""Name to the module that holds its `COMMAND`, imported only when asked for."""
+
+
+def usage() -> str:
+    """The overview of all commands."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(
+        ["usage: emotion COMMAND [options]", "", *lines, "", "`emotion COMMAND --help` tells a command's options."]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `emotion`; returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(__version__)
+        return 0
+    if arguments[0] not in COMMANDS:
+        print(f"emotion: unknown command {arguments[0]!r}; there is: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    command: Command = importlib.import_module(COMMANDS[arguments[0]][0]).COMMAND
+    return command.main(arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""What a run says of itself: the progress line while it goes, the summary at its end. Pure functions."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+
+def progress_line(summary: Mapping[str, Any], appended: int, lag: float, elapsed: float) -> str:
+    """One line: frames, rate, faces, how far behind, what was lost."""
+    frames = int(summary["frames"])
+    lost = int(summary["missing"]) + sum(summary["dropped"].values())
+    rate = frames / elapsed if elapsed > 0 else 0.0
+    parts = [
+        f"{frames}/{appended} frames",
+        f"{rate:.1f} fps",
+        f"{summary['faces']} faces",
+        f"lag {lag * 1000:.0f} ms",
+    ]
+    if lost:
+        parts.append(f"{lost} dropped")
+    if summary["errors"]:
+        parts.append(f"{summary['errors']} unreadable")
+    return "  ".join([time.strftime("%M:%S", time.gmtime(elapsed)), *parts])
+
+
+def text_summary(summary: Mapping[str, Any]) -> str:
+    """The summary for people."""
+    latency = summary["latency_ms"]
+    lines = [
+        f"frames       {summary['frames']}" + (f" ({summary['errors']} unreadable)" if summary["errors"] else ""),
+        f"faces        {summary['faces']}",
+        f"rate         {summary['fps']:.1f} frames/s",
+        f"latency      p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms, p99 {latency['p99']:.0f} ms",
+    ]
+    shares = sorted(summary["emotions"].items(), key=lambda item: -item[1])
+    told = ", ".join(f"{name} {share:.0%}" for name, share in shares if share > 0)
+    lines.append(f"emotions     {told or 'none'}")
+    dropped = {**summary["dropped"], **({"missing": summary["missing"]} if summary["missing"] else {})}
+    told = ", ".join(f"{reason} {n}" for reason, n in sorted(dropped.items()))
+    lines.append(f"dropped      {told or 'none'}")
+    lines.append(f"dead letters {summary['dead_letters']}")
+    for target in summary["outputs"]:
+        lines.append(f"written      {target}")
+    return "\n".join(lines)

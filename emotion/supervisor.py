@@ -1,0 +1,147 @@
+"""Worker processes of one run: started, watched, restarted, stopped."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from shared.errors import EmotionError
+
+log = logging.getLogger(__name__)
+
+MOST_CRASHES = 5
+"""Crashes of one stage in a row, without progress in between, that end the run."""
+RESTART_PAUSE = 0.2
+FATAL = (1, 2)
+"""Exit codes of a process that said itself what is wrong: starting it again would not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One process to run. `module` is a stage's package; `name` is stable over restarts."""
+
+    name: str
+    module: str
+    arguments: Sequence[str]
+    threads: int = 1
+    keep_stdout: bool = False
+
+
+@dataclass(slots=True)
+class _Child:
+    plan: Plan
+    process: "subprocess.Popen[bytes]"
+    finished: bool = False
+    restart_at: float = 0.0
+
+
+class Supervisor:
+    """Runs processes in sessions of their own, so that Ctrl-C reaches only the runner, which drains them."""
+
+    def __init__(self, logs: Path) -> None:
+        """`logs` is the folder for what the processes write to standard error."""
+        self._logs = logs
+        self._children: dict[str, _Child] = {}
+        self._crashes: dict[str, int] = {}
+        self._marks: dict[str, int] = {}
+        self.restarts = 0
+
+    def start(self, plan: Plan) -> None:
+        """Start one process."""
+        self._children[plan.name] = _Child(plan, self._spawn(plan))
+
+    def _spawn(self, plan: Plan) -> "subprocess.Popen[bytes]":
+        self._logs.mkdir(parents=True, exist_ok=True)
+        # One thread per native library unless told otherwise: a process per core scales better.
+        threads = {"OMP_NUM_THREADS": str(plan.threads), "OPENBLAS_NUM_THREADS": "1"}
+        # The runner has merged every setting into flags; the environment must not be merged a second time.
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("EMOTION_")}
+        with (self._logs / f"{plan.name}.log").open("ab") as errors:
+            return subprocess.Popen(
+                [sys.executable, "-m", plan.module, *plan.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=None if plan.keep_stdout else subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+                env={**inherited, **threads},
+            )
+
+    def running(self, module: str) -> int:
+        """Processes of a stage that have not finished."""
+        return sum(1 for c in self._children.values() if c.plan.module == module and not c.finished)
+
+    def pids(self) -> Mapping[str, int]:
+        return {name: child.process.pid for name, child in self._children.items()}
+
+    def check(self, marks: Mapping[str, int]) -> None:
+        """Restart what crashed. `marks` gives for each stage's module a number that grows with its progress.
+
+        Raises:
+            EmotionError: a process gave up with a reason, or a stage crashes again and again.
+        """
+        for child in self._children.values():
+            code = child.process.poll()
+            if code is None or child.finished:
+                continue
+            if code == 0:
+                child.finished = True
+            elif code in FATAL:
+                raise EmotionError(self.last_words(child.plan.name))
+            elif child.restart_at == 0.0:
+                self._crashed(child, code, marks.get(child.plan.module, 0))
+                child.restart_at = time.monotonic() + RESTART_PAUSE
+            elif time.monotonic() >= child.restart_at:
+                child.restart_at = 0.0
+                child.process = self._spawn(child.plan)
+                self.restarts += 1
+
+    def _crashed(self, child: _Child, code: int, mark: int) -> None:
+        module = child.plan.module
+        if mark > self._marks.get(module, -1):
+            self._crashes[module] = 0
+        self._marks[module] = mark
+        self._crashes[module] = self._crashes.get(module, 0) + 1
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        if self._crashes[module] >= MOST_CRASHES:
+            raise EmotionError(
+                f"{child.plan.name} ended {MOST_CRASHES} times in a row without getting anything done"
+                f" (last: {how}): {self.last_words(child.plan.name)}"
+            )
+        log.warning("%s ended (%s): starting it again", child.plan.name, how)
+
+    def last_words(self, name: str) -> str:
+        """The last line that a process wrote to standard error."""
+        try:
+            with (self._logs / f"{name}.log").open("rb") as f:
+                lines = _tail(f).decode(errors="replace").strip().splitlines()
+        except OSError:
+            lines = []
+        return lines[-1] if lines else f"{name} said nothing"
+
+    def stop(self, module: str | None = None, patience: float = 10.0) -> None:
+        """Ask the processes of a stage (or all) to finish, and wait; those that do not are killed."""
+        children = [c for c in self._children.values() if module is None or c.plan.module == module]
+        for child in children:
+            child.finished = True
+            if child.process.poll() is None:
+                child.process.terminate()
+        deadline = time.monotonic() + patience
+        for child in children:
+            try:
+                child.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("%s does not stop: killing it", child.plan.name)
+                child.process.kill()
+                child.process.wait()
+
+
+def _tail(f: IO[bytes], size: int = 4096) -> bytes:
+    f.seek(0, os.SEEK_END)
+    f.seek(max(0, f.tell() - size))
+    return f.read()

@@ -1,0 +1,49 @@
+"""One command of the command line: its settings, its function, and its errors as one clear line."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import EmotionError
+from shared.log import redact_url, setup_logging
+from shared.options import ALL, CommonOptions
+from shared.settings import Parser, add_flags, build, gather
+
+Values = Mapping[str, Any]
+"""Settings by name, merged from flags, environment and file; `shared.settings.build` makes dataclasses of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: `settings` lists the settings classes that become its flags, beside the common ones."""
+
+    name: str
+    summary: str
+    settings: tuple[type, ...]
+    run: Callable[[Values], None]
+
+    def main(self, argv: Sequence[str] | None = None) -> int:
+        """Run the command; returns its exit code: 0 done, 1 failed, 2 wrong usage."""
+        prog = f"emotion {self.name}"
+        try:
+            parser = Parser(prog=prog, description=self.summary, allow_abbrev=False)
+            add_flags(parser, (*self.settings, CommonOptions))
+            values = gather(vars(parser.parse_args(argv)), ALL)
+            common = build(CommonOptions, values)
+            setup_logging(common.log_level, common.log_format, self.name)
+            self.run(values)
+        except EmotionError as e:
+            print(f"{prog}: {redact_url(str(e))}", file=sys.stderr)
+            return e.exit_code
+        except KeyboardInterrupt:
+            return 130
+        except BrokenPipeError:
+            # Whoever read our output has had enough; keep the interpreter from failing on its last flush.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        finally:
+            logging.shutdown()
+        return 0

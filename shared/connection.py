@@ -1,0 +1,66 @@
+"""Connections to Redis or Valkey, without automatic retries: a retried append would be a duplicate."""
+
+import time
+from collections.abc import Callable
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, ConnectionError, RedisError, TimeoutError
+from redis.retry import Retry
+
+from shared.errors import EmotionError, UsageError
+from shared.log import redact_url
+
+SOCKET_TIMEOUT = 10.0
+"""Seconds; well above the longest BLOCK."""
+
+FIRST_WAIT = 0.05
+LONGEST_WAIT = 2.0
+
+
+def connect(url: str) -> "redis.Redis":
+    """A client for `url`; nothing is sent yet.
+
+    Raises:
+        UsageError: the URL is not one.
+    """
+    try:
+        return redis.Redis.from_url(
+            url,
+            protocol=2,
+            socket_timeout=SOCKET_TIMEOUT,
+            socket_connect_timeout=5.0,
+            retry=Retry(NoBackoff(), 0),
+            retry_on_error=[],
+        )
+    except ValueError as e:
+        raise UsageError(f"--redis {redact_url(url)}: {e}") from e
+
+
+def wait_until_up(client: "redis.Redis", url: str, patience: float, stopped: Callable[[], bool]) -> None:
+    """Return as soon as the server answers.
+
+    Raises:
+        EmotionError: it does not within `patience` seconds, or refuses the password.
+    """
+    deadline = time.monotonic() + patience
+    wait = FIRST_WAIT
+    while not stopped():
+        try:
+            client.ping()
+            return
+        except AuthenticationError as e:
+            raise EmotionError(f"Redis at {redact_url(url)} refuses the login: {e}") from e
+        except (ConnectionError, TimeoutError, RedisError) as e:
+            if "NOAUTH" in str(e):
+                raise EmotionError(f"Redis at {redact_url(url)} wants a password") from e
+            if time.monotonic() > deadline:
+                raise EmotionError(
+                    f"Redis at {redact_url(url)} cannot be reached ({_short(e)}): start it, or check --redis"
+                ) from e
+        time.sleep(wait)
+        wait = min(wait * 2, LONGEST_WAIT)
+
+
+def _short(error: Exception) -> str:
+    return redact_url(str(error)).splitlines()[0].rstrip(".")[:200]

@@ -1,0 +1,17 @@
+"""Errors that end a process with one clear line instead of a traceback."""
+
+
+class EmotionError(Exception):
+    """Something outside the program is wrong; the message says what, and what to do. Exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(EmotionError):
+    """A flag, setting or argument is wrong. Exit code 2."""
+
+    exit_code = 2
+
+
+class DecodeError(ValueError):
+    """A stream entry is not a message of ours: garbage, out of bounds, or of a newer schema."""

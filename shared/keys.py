@@ -1,0 +1,60 @@
+"""Names of the keys in Redis. All keys of one shard share a hash tag, so they fall in one slot of a cluster."""
+
+import itertools
+from dataclasses import dataclass
+from functools import cache
+
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+
+
+@cache
+def shard_tag(shard: int, shards: int) -> str:
+    """The hash tag of shard `shard` of `shards`: the first one whose slot lies in that n-th part of the slots."""
+    low = shard * REDIS_CLUSTER_HASH_SLOTS // shards
+    high = (shard + 1) * REDIS_CLUSTER_HASH_SLOTS // shards
+    candidates = (f"{shard}.{n}" for n in itertools.count())
+    return next(tag for tag in candidates if low <= key_slot(tag.encode()) < high)
+
+
+def shard_of(camera: str, shards: int) -> int:
+    """The shard that a camera belongs to, from 0."""
+    return key_slot(camera.encode()) % shards
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one shard of one namespace."""
+
+    namespace: str
+    shard: int = 0
+    shards: int = 1
+
+    def name(self, what: str) -> str:
+        return f"{self.namespace}:{{{shard_tag(self.shard, self.shards)}}}:{what}"
+
+    @property
+    def frames(self) -> str:
+        return self.name("frames")
+
+    @property
+    def faces(self) -> str:
+        return self.name("faces")
+
+    @property
+    def emotions(self) -> str:
+        return self.name("emotions")
+
+    @property
+    def dead(self) -> str:
+        return self.name("dead")
+
+    @property
+    def progress(self) -> str:
+        return self.name("progress")
+
+    @property
+    def workers(self) -> str:
+        return self.name("workers")
+
+    def lease(self, name: str) -> str:
+        return self.name(f"lease:{name}")

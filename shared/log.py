@@ -1,0 +1,112 @@
+"""Logging to standard error: lines for people or JSON lines for machines, without passwords in either."""
+
+import json
+import logging
+import re
+import sys
+import threading
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Literal
+
+HIDDEN = "***"
+
+_USER_INFO = re.compile(
+    r"""([a-z][a-z0-9+.-]*://[^\s/?\#:@\["<>]*):  # scheme, user, colon
+    (?!\d+(?:[/?\#,;'")\]}\s]|$))                 # a port is no password
+    [^\s"<>]*@                                    # to the last @: cameras' passwords hold @, : and /""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_PARAMETER = re.compile(
+    r"""([?&;/_](?:password|passwd|pwd|pass|token|auth|secret|api_?key)=)[^&;\s"'<>]+""", re.IGNORECASE
+)
+_CONTROL = {c: f"\\x{c:02x}" for c in (*range(9), *range(10, 32), *range(127, 160))}
+
+
+def redact_url(text: str) -> str:
+    """`text` with the passwords of all URLs in it replaced by `***`. User names stay.
+
+    Both places are looked at: `scheme://user:password@host` and parameters such as `?password=`. In doubt more is
+    hidden rather than less.
+    """
+    if "://" not in text:
+        return text
+    return _PARAMETER.sub(rf"\1{HIDDEN}", _USER_INFO.sub(rf"\1:{HIDDEN}@", text))
+
+
+class _Formatter(logging.Formatter):
+    """What both formats share: redacting, exceptions included, and no control characters in a message."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__()
+        self.stage = stage
+
+    def message(self, record: logging.LogRecord) -> str:
+        return redact_url(record.getMessage()).translate(_CONTROL)
+
+    def trouble(self, record: logging.LogRecord) -> str:
+        """The traceback and stack of `record`, or an empty text."""
+        parts = []
+        if record.exc_info:
+            parts.append(self.formatException(record.exc_info))
+        if record.stack_info:
+            parts.append(self.formatStack(record.stack_info))
+        return redact_url("\n".join(parts))
+
+
+class HumanFormatter(_Formatter):
+    """`2026-11-22 18:17:03.512 INFO    detector  text`, in local time, tracebacks below."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created).isoformat(" ", "milliseconds")
+        line = f"{time} {record.levelname:<7} {self.stage}  {self.message(record)}"
+        trouble = self.trouble(record)
+        return f"{line}\n{trouble}" if trouble else line
+
+
+class JsonFormatter(_Formatter):
+    """One JSON object per line: `time` (ISO 8601, UTC), `level`, `stage`, `logger`, `message`, `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "stage": self.stage,
+            "logger": record.name,
+            "message": self.message(record),
+        }
+        trouble = self.trouble(record)
+        if trouble:
+            line["exception"] = trouble
+        return json.dumps(line, ensure_ascii=False)
+
+
+def setup_logging(
+    level: str = "info", fmt: Literal["human", "json"] | str = "human", stage: str = "emotion"
+) -> None:
+    """Send this process's log lines to standard error, replacing what was set up before.
+
+    Exceptions that nobody catches become log lines, too, so that no password leaves through a traceback.
+
+    Args:
+        level: least severe level to print: `debug`, `info`, `warning` or `error`.
+        fmt: `human` or `json`.
+        stage: name that every line carries.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(stage) if fmt == "json" else HumanFormatter(stage))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    logging.getLogger("emotion").critical("unexpected %s", kind.__name__, exc_info=(kind, error, trace))
+
+
+def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
+        _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)

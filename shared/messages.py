@@ -1,0 +1,364 @@
+"""The messages that travel through the streams: frozen dataclasses, MessagePack on the wire.
+
+Every message carries a schema version and is validated and bounded on reading, because a stream may hold
+anything. Map keys that a reader does not know are ignored, so fields can be added without a new version.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import msgpack
+
+from shared.errors import DecodeError
+
+SCHEMA_VERSION = 1
+
+MAX_HEADER_BYTES = 16 * 1024
+MAX_JPEG_BYTES = 64 * 1024 * 1024
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+MAX_SIDE = 16_384
+"""Pixels. The largest width or height of a frame; a JPEG may claim up to 65,535."""
+MAX_PIXELS = 100_000_000
+MAX_FACES = 256
+MAX_CROP_SIDE = 512
+MAX_LABELS = 64
+MAX_TEXT = 2_000
+
+CAMERA_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+Mode = Literal["live", "lossless"]
+Status = Literal["ok", "error", "dropped"]
+Fields = dict[bytes, bytes]
+"""The fields of one stream entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a frame. `reason` is None exactly when `status` is "ok"."""
+
+    status: Status = "ok"
+    reason: str | None = None
+
+    @staticmethod
+    def error(reason: str) -> "Outcome":
+        """The frame could not be read or processed."""
+        return Outcome("error", reason[:MAX_TEXT])
+
+    @staticmethod
+    def dropped(reason: str) -> "Outcome":
+        """The frame was given up on purpose (live mode); `reason` is a short word used as a metric label."""
+        return Outcome("dropped", reason[:MAX_TEXT])
+
+
+OK = Outcome()
+
+
+@dataclass(frozen=True, slots=True)
+class FrameInfo:
+    """What identifies and describes one frame.
+
+    Attributes:
+        camera: name of the camera, `[A-Za-z0-9_.-]{1,64}`.
+        source: path or URL it was read from, without password.
+        epoch: live: this start of the producer; lossless: the run.
+        seq: index within the epoch, from 0.
+        captured_at: wall-clock time of capture, seconds since 1970.
+        media_time: position in the medium, seconds.
+        width, height: pixels of the picture that travels; 0 where it could not be read.
+        mode: "live" (newest wins) or "lossless" (nothing is dropped).
+    """
+
+    camera: str
+    source: str
+    epoch: str
+    seq: int
+    captured_at: float
+    media_time: float
+    width: int
+    height: int
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A bounding box in pixels of the full frame; `x`, `y` is the top left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """The model that crops were cut for: `size` pixels a side, `margin` as a fraction of the box's side."""
+
+    id: str
+    size: int
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """One detected face: its box, the detector's weight, and `size * size` gray bytes, row by row."""
+
+    box: Box
+    weight: float
+    pixels: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One classified face: its box, the detector's weight, and one probability per label."""
+
+    box: Box
+    weight: float
+    probabilities: tuple[float, ...]
+
+
+class Message(Protocol):
+    """What the worker loop needs to know of any message."""
+
+    @property
+    def info(self) -> FrameInfo: ...
+    @property
+    def frame_id(self) -> str: ...
+    @property
+    def outcome(self) -> Outcome: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An entry of the stream `frames`. `frame_id` is its stream id, empty before it is appended."""
+
+    info: FrameInfo
+    jpeg: bytes
+    frame_id: str = ""
+    outcome: Outcome = OK
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """An entry of the stream `faces`: the crops of one frame."""
+
+    info: FrameInfo
+    frame_id: str
+    model: ModelSpec
+    faces: tuple[Crop, ...] = ()
+    outcome: Outcome = OK
+
+
+@dataclass(frozen=True, slots=True)
+class Emotions:
+    """An entry of the stream `emotions`: the labelled faces of one frame. `labels` names the probabilities."""
+
+    info: FrameInfo
+    frame_id: str
+    labels: tuple[str, ...]
+    faces: tuple[Prediction, ...] = ()
+    outcome: Outcome = OK
+
+
+# --- writing -----------------------------------------------------------------------------------------------
+
+
+def _info_out(i: FrameInfo) -> list[object]:
+    return [
+        i.camera, i.source, i.epoch, i.seq, i.captured_at, i.media_time, i.width, i.height, i.mode
+    ]  # fmt: skip
+
+
+def _box_out(b: Box) -> list[int]:
+    return [b.x, b.y, b.width, b.height]
+
+
+def _pack(body: dict[str, object], message: Message) -> bytes:
+    body["v"] = SCHEMA_VERSION
+    body["info"] = _info_out(message.info)
+    if message.outcome.status != "ok":
+        body["outcome"] = [message.outcome.status, message.outcome.reason]
+    packed: bytes = msgpack.packb(body)
+    return packed
+
+
+def encode_frame(frame: Frame) -> Fields:
+    """Header and JPEG as two fields, so that the JPEG is never copied into a MessagePack body."""
+    return {b"h": _pack({}, frame), b"j": frame.jpeg}
+
+
+def encode_detections(d: Detections) -> Fields:
+    body: dict[str, object] = {
+        "frame": d.frame_id,
+        "model": [d.model.id, d.model.size, d.model.margin],
+        "faces": [[_box_out(f.box), f.weight, f.pixels] for f in d.faces],
+    }
+    return {b"m": _pack(body, d)}
+
+
+def encode_emotions(e: Emotions) -> Fields:
+    body: dict[str, object] = {
+        "frame": e.frame_id,
+        "labels": list(e.labels),
+        "faces": [[_box_out(f.box), f.weight, list(f.probabilities)] for f in e.faces],
+    }
+    return {b"m": _pack(body, e)}
+
+
+# --- reading -----------------------------------------------------------------------------------------------
+
+
+def _fail(what: str) -> DecodeError:
+    return DecodeError(what)
+
+
+def _text(value: object, what: str, limit: int = MAX_TEXT) -> str:
+    if not isinstance(value, str) or len(value) > limit:
+        raise _fail(f"{what} is not a text of at most {limit} characters")
+    return value
+
+
+def _whole(value: object, what: str, low: int, high: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise _fail(f"{what} is not a whole number from {low} to {high}")
+    return value
+
+
+def _real(value: object, what: str, low: float, high: float) -> float:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type, operator]
+        raise _fail(f"{what} is not a number from {low} to {high}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _list(value: object, what: str, length: int | None = None, limit: int = MAX_FACES) -> list[Any]:
+    if not isinstance(value, list) or len(value) > limit or (length is not None and len(value) != length):
+        raise _fail(f"{what} is not a list of {'at most ' + str(limit) if length is None else length} items")
+    return value
+
+
+def _info_in(value: object) -> FrameInfo:
+    camera, source, epoch, seq, captured_at, media_time, width, height, mode = _list(value, "info", 9)
+    if not isinstance(camera, str) or not CAMERA_NAME.fullmatch(camera):
+        raise _fail("camera is not a name of letters, digits, '_', '.', '-'")
+    if mode not in ("live", "lossless"):
+        raise _fail("mode is neither live nor lossless")
+    return FrameInfo(
+        camera=camera,
+        source=_text(source, "source"),
+        epoch=_text(epoch, "epoch", 64),
+        seq=_whole(seq, "seq", 0, 2**53),
+        captured_at=_real(captured_at, "captured_at", 0, 1e11),
+        media_time=_real(media_time, "media_time", 0, 1e11),
+        width=_whole(width, "width", 0, MAX_SIDE),
+        height=_whole(height, "height", 0, MAX_SIDE),
+        mode=mode,
+    )
+
+
+def _box_in(value: object) -> Box:
+    x, y, width, height = _list(value, "box", 4)
+    return Box(
+        _whole(x, "x", -MAX_SIDE, MAX_SIDE),
+        _whole(y, "y", -MAX_SIDE, MAX_SIDE),
+        _whole(width, "box width", 1, MAX_SIDE),
+        _whole(height, "box height", 1, MAX_SIDE),
+    )
+
+
+def _outcome_in(value: object) -> Outcome:
+    if value is None:
+        return OK
+    status, reason = _list(value, "outcome", 2)
+    if status not in ("error", "dropped"):
+        raise _fail("outcome is neither error nor dropped")
+    return Outcome(status, _text(reason, "reason"))
+
+
+def _unpack(fields: Mapping[bytes, bytes], key: bytes, limit: int) -> dict[str, Any]:
+    raw = fields.get(key)
+    if raw is None:
+        raise _fail(f"field {key.decode()!r} is missing")
+    if len(raw) > limit:
+        raise _fail(f"field {key.decode()!r} has {len(raw)} bytes, more than {limit}")
+    try:
+        body = msgpack.unpackb(raw, max_array_len=4096, max_map_len=64, max_ext_len=0)
+    except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as e:
+        raise _fail(f"not MessagePack: {type(e).__name__}") from e
+    if not isinstance(body, dict):
+        raise _fail("message is not a map")
+    version = body.get("v")
+    if not isinstance(version, int) or version < 1:
+        raise _fail("message has no schema version")
+    if version > SCHEMA_VERSION:
+        raise _fail(f"schema version {version} is newer than {SCHEMA_VERSION}: upgrade this worker")
+    return body
+
+
+def decode_frame(fields: Mapping[bytes, bytes], stream_id: str) -> Frame:
+    """Read an entry of `frames`.
+
+    Raises:
+        DecodeError: the entry is not a valid message.
+    """
+    body = _unpack(fields, b"h", MAX_HEADER_BYTES)
+    jpeg = fields.get(b"j", b"")
+    if len(jpeg) > MAX_JPEG_BYTES:
+        raise _fail(f"JPEG has {len(jpeg)} bytes, more than {MAX_JPEG_BYTES}")
+    return Frame(_info_in(body.get("info")), jpeg, stream_id, _outcome_in(body.get("outcome")))
+
+
+def decode_detections(fields: Mapping[bytes, bytes], stream_id: str) -> Detections:
+    """Read an entry of `faces`.
+
+    Raises:
+        DecodeError: the entry is not a valid message.
+    """
+    body = _unpack(fields, b"m", MAX_MESSAGE_BYTES)
+    model_id, size, margin = _list(body.get("model"), "model", 3)
+    spec = ModelSpec(
+        _text(model_id, "model id", 128),
+        _whole(size, "crop size", 1, MAX_CROP_SIDE),
+        _real(margin, "margin", -1, 4),
+    )
+    faces = []
+    for item in _list(body.get("faces"), "faces"):
+        box, weight, pixels = _list(item, "face", 3)
+        if not isinstance(pixels, bytes) or len(pixels) != spec.size**2:
+            raise _fail(f"a crop has not {spec.size} x {spec.size} bytes")
+        faces.append(Crop(_box_in(box), _real(weight, "weight", -1e6, 1e6), pixels))
+    return Detections(
+        _info_in(body.get("info")),
+        _text(body.get("frame"), "frame id", 64),
+        spec,
+        tuple(faces),
+        _outcome_in(body.get("outcome")),
+    )
+
+
+def decode_emotions(fields: Mapping[bytes, bytes], stream_id: str) -> Emotions:
+    """Read an entry of `emotions`.
+
+    Raises:
+        DecodeError: the entry is not a valid message.
+    """
+    body = _unpack(fields, b"m", MAX_MESSAGE_BYTES)
+    labels = tuple(_text(name, "label", 64) for name in _list(body.get("labels"), "labels", limit=MAX_LABELS))
+    faces = []
+    for item in _list(body.get("faces"), "faces"):
+        box, weight, probabilities = _list(item, "face", 3)
+        values = tuple(
+            _real(p, "probability", 0, 1.001) for p in _list(probabilities, "probabilities", len(labels))
+        )
+        if not values:
+            raise _fail("a face has no probabilities, because there are no labels")
+        faces.append(Prediction(_box_in(box), _real(weight, "weight", -1e6, 1e6), values))
+    return Emotions(
+        _info_in(body.get("info")),
+        _text(body.get("frame"), "frame id", 64),
+        labels,
+        tuple(faces),
+        _outcome_in(body.get("outcome")),
+    )

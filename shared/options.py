@@ -1,0 +1,160 @@
+"""Every setting of every process, declared once. One TOML file or environment can serve all of them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.settings import option
+
+
+@dataclass(frozen=True, slots=True)
+class CommonOptions:
+    """What every process takes."""
+
+    config: str | None = option(None, "TOML file with settings", metavar="FILE")
+    log_level: str = option(
+        "info", "least severe log line to print", choices=("debug", "info", "warning", "error")
+    )
+    log_format: str = option("human", "how log lines look", choices=("human", "json"))
+    metrics_host: str = option("127.0.0.1", "address to serve /metrics, /livez and /readyz on", metavar="HOST")
+    metrics_port: int | None = option(
+        None, "port for metrics and health; 0 picks a free one", low=0, high=65535, metavar="PORT"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOptions:
+    """How a stage's process reaches its streams."""
+
+    redis: str = option(
+        "redis://localhost:6379/0", "Redis or Valkey: redis://, rediss:// or unix://", metavar="URL"
+    )
+    namespace: str = option("emotion", "prefix of every key, so that several systems share one server")
+    shards: int = option(1, "number of shards the cameras are spread over", low=1, high=1024, metavar="N")
+    shard: int = option(0, "the shard this process serves, from 0", low=0, high=1023, metavar="K")
+    slot: str = option(
+        "", "stable name of this worker among its kind, so that a restarted one resumes its own work"
+    )
+    parent: int | None = option(None, "stop when this process is no longer the parent", low=1, metavar="PID")
+    claim_after: float = option(
+        20.0, "seconds after which messages of a silent worker are taken over", low=0.2, high=3600
+    )
+    watchdog: float = option(
+        10.0, "seconds after which a worker stuck in one batch ends itself", low=0.1, high=1800
+    )
+    max_deliveries: int = option(
+        3, "deliveries after which a message is set aside as a dead letter", low=1, high=100
+    )
+    max_age: float = option(
+        0.5, "live mode: seconds after which an unprocessed frame is dropped", low=0.01, high=60
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerOptions:
+    """What the producer reads and how."""
+
+    source: tuple[str, ...] = option(
+        (),
+        "[NAME=]SRC: camera index, rtsp:// or http:// URL, video file, image folder or glob, or `sample`;"
+        " repeat for several cameras",
+        metavar="SRC",
+    )
+    mode: str = option(
+        "auto",
+        "live: newest frames win; lossless: nothing is dropped; auto: live for cameras and URLs",
+        choices=("auto", "live", "lossless"),
+    )
+    fps: float | None = option(
+        None, "live: at most this many frames per second; pictures: their rate", low=0.01, high=1000
+    )
+    max_width: int = option(0, "scale wider frames down to this many pixels; 0 keeps them", low=0, high=16384)
+    loop: bool = option(False, "start files and folders again when they end (live mode)")
+    jpeg_quality: int = option(90, "quality of JPEG encoding, 1 to 100", low=1, high=100)
+    run_id: str = option("", "name of this run: the epoch of lossless frames")
+    in_flight: int = option(128, "lossless: frames of one camera on their way at the most", low=1, high=100_000)
+    in_flight_bytes: int = option(
+        64 * 2**20, "lossless: bytes of one camera on their way at the most", low=2**20, high=2**36
+    )
+    frames_bytes: int = option(
+        64 * 2**20, "live: bytes that frames may take in Redis at the most", low=2**20, high=2**36
+    )
+    stall_after: float = option(
+        5.0, "seconds without a new picture after which a camera is reported and reopened", low=0.2, high=600
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorOptions:
+    """How faces are found."""
+
+    cascade: str = option(
+        "haarcascade_frontalface_default", "Haar cascade: a name that OpenCV ships, or an XML file"
+    )
+    scale_factor: float = option(1.1, "step between the scales searched", low=1.01, high=2)
+    min_neighbors: int = option(5, "overlapping hits that make a face", low=1, high=50)
+    min_face: float = option(
+        0.06, "smallest face searched for, as a fraction of the frame's shorter side", low=0.005, high=1
+    )
+    scan_width: int = option(
+        500, "pixels that wider frames are scaled down to for the search; 0: never", low=0, high=16384
+    )
+    max_faces: int = option(64, "most faces taken from one frame, the surest first", low=1, high=256)
+    detect_batch: int = option(4, "frames that a detector takes at once", low=1, high=256)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """Which trained model detectors cut for and classifiers run."""
+
+    model: str | None = option(None, "folder with manifest.json and weights", metavar="DIR")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierOptions:
+    """How faces are labelled."""
+
+    backend: Literal["openvino", "tensorflow"] = option(
+        "openvino", "inference back end", choices=("openvino", "tensorflow")
+    )
+    precision: str = option("int8", "precision of the weights to serve")
+    head: str | None = option(None, "which of the model's outputs to show")
+    threads: int = option(1, "threads for inference", low=1, high=256)
+    classify_batch: int = option(32, "messages that a classifier takes at once", low=1, high=512)
+
+
+@dataclass(frozen=True, slots=True)
+class SinkOptions:
+    """Where results go."""
+
+    output: tuple[str, ...] = option(
+        (), "jsonl=FILE (- is standard output) or video=FILE.mp4; repeat for several", metavar="SPEC"
+    )
+    sink: str = option("sink", "name of this sink; each name sees every result once", metavar="NAME")
+    hold_back: float = option(
+        1.0, "live: seconds to wait for a frame that is missing in the order", low=0, high=60
+    )
+    video_fps: float | None = option(
+        None, "frame rate of video files; default: that of the medium", low=0.1, high=1000
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the one-machine runner adds."""
+
+    detectors: int = option(0, "detector processes; 0: chosen from the cores", low=0, high=256)
+    classifiers: int = option(0, "classifier processes; 0: chosen from the cores", low=0, high=256)
+    summary_json: str | None = option(None, "write the summary to this file, too", metavar="FILE")
+    state: str | None = option(None, "folder for the embedded server's data and the workers' logs", metavar="DIR")
+
+
+ALL = (
+    CommonOptions,
+    LinkOptions,
+    ProducerOptions,
+    DetectorOptions,
+    ModelOptions,
+    ClassifierOptions,
+    SinkOptions,
+    RunOptions,
+)

@@ -1,0 +1,169 @@
+"""What every process of the pipeline has around its loop: signals, metrics, health, its entry among the workers."""
+
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+
+from prometheus_client import CollectorRegistry
+from redis.exceptions import RedisError
+
+from shared.connection import FIRST_WAIT, LONGEST_WAIT, connect, wait_until_up
+from shared.errors import UsageError
+from shared.health import HealthServer, Heartbeat, Route
+from shared.keys import Keys
+from shared.log import redact_url
+from shared.metrics import Metrics
+from shared.options import CommonOptions, LinkOptions
+from shared.streams import Streams
+
+log = logging.getLogger(__name__)
+
+TICK = 1.0
+"""Seconds between two heartbeats and housekeepings."""
+LIVE_WITHIN = 15.0
+"""Seconds without a turn of the loop after which a process counts as dead."""
+
+
+class Service:
+    """One process of one stage. `worker` is its name: the consumer in its group, and its key among the workers."""
+
+    def __init__(self, stage: str, slot: str, options: CommonOptions, parent: int | None = None) -> None:
+        self.stage = stage
+        self.worker = f"{stage}-{slot or f'{socket.gethostname()}-{os.getpid()}'}"
+        self.registry = CollectorRegistry()
+        self.metrics = Metrics(self.registry, stage)
+        self.heartbeat = Heartbeat()
+        self._stop = threading.Event()
+        self._parent = parent
+        self._ready = False
+        self._next_tick = 0.0
+        self._options = options
+        self._server: HealthServer | None = None
+
+    def start(self, routes: Mapping[str, Route] | None = None) -> None:
+        """Serve metrics, health and further `routes`, and stop on SIGTERM or SIGINT.
+
+        Raises:
+            EmotionError: the port is taken.
+        """
+        if self._options.metrics_port is not None:
+            self._server = HealthServer(
+                self._options.metrics_host,
+                self._options.metrics_port,
+                self.registry,
+                live=lambda: self.heartbeat.age() < LIVE_WITHIN,
+                ready=lambda: self._ready and not self.stopping,
+                routes=routes,
+            )
+            self._server.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._signalled)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self._stop.is_set():
+            raise KeyboardInterrupt  # asked twice: do not drain
+        self._stop.set()
+
+    @property
+    def stop(self) -> threading.Event:
+        return self._stop
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop.is_set()
+
+    def is_ready(self, streams: Streams | None) -> None:
+        """The stage is loaded and its group exists: tell the world."""
+        if not self._ready:
+            log.info("ready")
+        self._ready = True
+        self.metrics.ready.set(1)
+        if streams is not None:
+            self._announce(streams)
+
+    def tick(self, streams: Streams | None) -> bool:
+        """Call once per turn of the loop. True about once a second: then it is time for housekeeping."""
+        self.heartbeat.beat()
+        now = time.monotonic()
+        if now < self._next_tick:
+            return False
+        self._next_tick = now + TICK
+        if self._parent is not None and os.getppid() != self._parent:
+            log.warning("the runner is gone: stopping")
+            self._stop.set()
+        if streams is not None:
+            self._announce(streams)
+        return True
+
+    def keep_connected(self, loop: Callable[[], None]) -> None:
+        """Run `loop` until the service stops. When it raises a RedisError (the server is gone, was flushed, is
+        out of memory), pause a growing while and run it again: it re-reads what is pending."""
+        wait = FIRST_WAIT
+        while not self.stopping:
+            started = time.monotonic()
+            try:
+                loop()
+            except RedisError as e:
+                if time.monotonic() - started > 2 * LONGEST_WAIT:
+                    wait = FIRST_WAIT
+                level = logging.WARNING if wait == FIRST_WAIT else logging.DEBUG
+                log.log(level, "Redis: %s: trying again", redact_url(str(e)))
+                self.metrics.reconnects.inc()
+                self.heartbeat.beat()
+                self.stop.wait(wait)
+                wait = min(wait * 2, LONGEST_WAIT)
+
+    def observe_lag(self, streams: Streams, stream: str, group: str) -> None:
+        """Measure how long a stream is and how far its group is behind."""
+        kind = stream.rpartition(":")[2]
+        lag = streams.lag(stream, group)
+        self.metrics.stream_entries(kind).set(streams.length(stream))
+        self.metrics.lag_seconds(kind, group).set(lag.seconds)
+        if lag.entries is not None:
+            self.metrics.lag_entries(kind, group).set(lag.entries)
+
+    def _announce(self, streams: Streams) -> None:
+        about = {
+            "stage": self.stage,
+            "pid": os.getpid(),
+            "host": self._options.metrics_host,
+            "port": self._server.port if self._server else None,
+            "ready": self._ready,
+            "beat": time.time(),
+        }
+        streams.announce(self.worker, json.dumps(about).encode())
+
+    def close(self, streams: Streams | None = None) -> None:
+        """Take the entry among the workers back and stop serving metrics."""
+        self._ready = False
+        if streams is not None:
+            try:
+                streams.withdraw(self.worker)
+            except RedisError:
+                log.debug("could not withdraw: the server is gone")
+        if self._server is not None:
+            self._server.stop()
+
+
+PATIENCE = 5.0
+"""Seconds that a starting process waits for the server."""
+
+
+def open_streams(link: LinkOptions, service: Service) -> Streams:
+    """The streams of this process's shard, on a connection of their own; returns when the server answers.
+
+    Raises:
+        EmotionError: it does not answer, or refuses the login.
+        UsageError: the URL or the shard is wrong.
+    """
+    if link.shard >= link.shards:
+        raise UsageError(f"--shard {link.shard}: with --shards {link.shards} the last one is {link.shards - 1}")
+    client = connect(link.redis)
+    wait_until_up(client, link.redis, PATIENCE, lambda: service.stopping)
+    return Streams(client, Keys(link.namespace, link.shard, link.shards))

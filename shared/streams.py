@@ -1,0 +1,448 @@
+"""The only place with stream commands and scripts.
+
+Every method is one round trip. Errors of the connection pass through as `redis.exceptions.RedisError`; after
+one, it is unknown whether the command ran, so callers read what is pending instead of repeating it.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from redis.exceptions import ResponseError
+
+from shared.errors import EmotionError
+from shared.keys import Keys
+from shared.messages import Fields, Frame, encode_frame
+
+if TYPE_CHECKING:
+    import redis
+
+DEAD_LENGTH = 1_000
+"""Dead letters kept; older ones go."""
+DEAD_BYTES = 1 << 20
+"""Dead letters keep their original fields up to this size."""
+LIVE_RESULTS = 20_000
+"""Live mode: small messages kept in `faces` and `emotions` when nobody reads them."""
+
+# If the holder is me or nobody: hold it for ARGV[2] ms.
+_LEASE = """
+local holder = redis.call('GET', KEYS[1])
+if holder == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) return 1 end
+if holder then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+
+_RELEASE = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+# Append one frame and store the position in one step, so that a repeated call appends nothing.
+_APPEND = """
+local lease, frames, progress = KEYS[1], KEYS[2], KEYS[3]
+local token, ttl, camera, epoch, seq, maxlen, header, jpeg = unpack(ARGV)
+if redis.call('GET', lease) ~= token then
+  return redis.error_reply('LEASELOST ' .. camera)
+end
+redis.call('PEXPIRE', lease, ttl)
+local at = redis.call('HGET', progress, 'at|' .. camera)
+if at then
+  local stored, count = string.match(at, '^(.*) (%d+)$')
+  if stored == epoch and tonumber(count) > tonumber(seq) then return false end
+end
+local id
+if tonumber(maxlen) > 0 then
+  id = redis.call('XADD', frames, 'MAXLEN', '~', maxlen, '*', 'h', header, 'j', jpeg)
+else
+  id = redis.call('XADD', frames, '*', 'h', header, 'j', jpeg)
+end
+redis.call('HSET', progress, 'at|' .. camera, epoch .. ' ' .. string.format('%d', tonumber(seq) + 1))
+return id
+"""
+
+# The hop: a result is appended only if its input's acknowledgement counted, so a worker that was thought dead
+# cannot append a second one. Acknowledging first also keeps the script from being refused half-way when memory
+# is full: after the first write of a script the server refuses no more of it.
+_HOP = """
+local source, target, dead = KEYS[1], KEYS[2], KEYS[3]
+local group, maxlen, deadlen, deadbytes = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local counted = 0
+for i = 5, #ARGV, 4 do
+  local id, payload, reason, deliveries = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local original = reason ~= '' and redis.call('XRANGE', source, id, id) or {}
+  if redis.call('XACK', source, group, id) == 1 then
+    counted = counted + 1
+    if payload ~= '' then
+      if maxlen > 0 then redis.call('XADD', target, 'MAXLEN', '~', maxlen, '*', 'm', payload)
+      else redis.call('XADD', target, '*', 'm', payload) end
+    end
+    if reason ~= '' then
+      local entry = {'stream', source, 'group', group, 'id', id, 'reason', reason, 'deliveries', deliveries}
+      local size = 0
+      if original[1] then
+        for _, v in ipairs(original[1][2]) do size = size + #v end
+        if size <= deadbytes then
+          for n, v in ipairs(original[1][2]) do
+            entry[#entry + 1] = n % 2 == 1 and 'field:' .. v or v
+          end
+        end
+      end
+      redis.call('XADD', dead, 'MAXLEN', '~', deadlen, '*', unpack(entry))
+    end
+  end
+end
+return counted
+"""
+
+# What a sink has shown: acknowledged, with its new positions and statistics, in one step.
+_SHOWN = """
+local emotions, progress = KEYS[1], KEYS[2]
+local group, pairs_count = ARGV[1], tonumber(ARGV[2])
+local first_id = 3 + 2 * pairs_count
+for i = 3, first_id - 1, 2 do redis.call('HSET', progress, ARGV[i], ARGV[i + 1]) end
+for i = first_id, #ARGV do redis.call('XACK', emotions, group, ARGV[i]) end
+return 1
+"""
+
+# A consumer leaves its group only with nothing pending: removing it throws its pending entries away.
+_LEAVE = """
+local pending = redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2])
+if #pending == 0 then redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2]) return 1 end
+return 0
+"""
+
+# Entries below every group's oldest unacknowledged entry have been used by all.
+_TRIM = """
+local oldest
+for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  local group = {}
+  for i = 1, #info, 2 do group[info[i]] = info[i + 1] end
+  local id = group['last-delivered-id']
+  if group['pending'] > 0 then id = redis.call('XPENDING', KEYS[1], group['name'])[2] end
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  ms, seq = tonumber(ms), tonumber(seq)
+  if not oldest or ms < oldest[1] or (ms == oldest[1] and seq < oldest[2]) then oldest = {ms, seq, id} end
+end
+if not oldest then return 0 end
+return redis.call('XTRIM', KEYS[1], 'MINID', '~', oldest[3])
+"""
+
+
+class LeaseLost(EmotionError):
+    """Somebody else now holds the name of this camera or sink."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a stream as a consumer gets it. `deliveries` counts the times it was handed out before."""
+
+    id: str
+    fields: Mapping[bytes, bytes]
+    deliveries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a worker made of one entry: the next stream's `payload` (empty: none) and, when the entry is set
+    aside as a dead letter, why."""
+
+    id: str
+    payload: bytes = b""
+    dead: str = ""
+    deliveries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a consumer group is behind: entries never delivered plus unacknowledged ones (None where the
+    server cannot tell), and seconds between the newest entry and the newest delivered one."""
+
+    entries: int | None
+    seconds: float
+
+
+def id_seconds(stream_id: str) -> float:
+    """The server's clock at the moment a stream id was made, in seconds."""
+    return int(stream_id.split("-", 1)[0]) / 1000
+
+
+class Streams:
+    """The streams of one shard, over one client. One thread at a time may use it."""
+
+    def __init__(self, client: "redis.Redis", keys: Keys) -> None:
+        self.client = client
+        self.keys = keys
+        self._lease = client.register_script(_LEASE)
+        self._release = client.register_script(_RELEASE)
+        self._append = client.register_script(_APPEND)
+        self._hop = client.register_script(_HOP)
+        self._shown = client.register_script(_SHOWN)
+        self._leave = client.register_script(_LEAVE)
+        self._trim = client.register_script(_TRIM)
+
+    # --- leases ------------------------------------------------------------------------------------------
+
+    def lease(self, name: str, token: str, ttl: float) -> bool:
+        """Take or renew the lease `name` for `ttl` seconds. False: somebody else has it."""
+        return bool(self._lease([self.keys.lease(name)], [token, int(ttl * 1000)]))
+
+    def release(self, name: str, token: str) -> None:
+        """Give the lease back, if it is ours."""
+        self._release([self.keys.lease(name)], [token])
+
+    # --- producer ----------------------------------------------------------------------------------------
+
+    def position(self, camera: str, epoch: str) -> int:
+        """The seq that comes next for this camera in this epoch; 0 if nothing was appended."""
+        return _count(self.client.hget(self.keys.progress, f"at|{camera}"), epoch)
+
+    def append_frame(
+        self, frame: Frame, token: str, max_entries: int | None = None, ttl: float = 5.0
+    ) -> str | None:
+        """Append a frame, store the position, renew the lease `camera:<name>`: all or nothing.
+
+        Returns:
+            The stream id, or None if a frame with this seq has been appended before.
+
+        Raises:
+            LeaseLost: the lease is not held by `token` (any more).
+        """
+        fields = encode_frame(frame)
+        info = frame.info
+        args: list[Any] = [token, int(ttl * 1000), info.camera, info.epoch, info.seq, max_entries or 0]
+        keys = [self.keys.lease(f"camera:{info.camera}"), self.keys.frames, self.keys.progress]
+        try:
+            made = self._append(keys, [*args, fields[b"h"], fields[b"j"]])
+        except ResponseError as e:
+            if "LEASELOST" in str(e):
+                raise LeaseLost(f"camera {info.camera} is now in use by another producer") from e
+            raise
+        return made.decode() if made else None
+
+    def finish(self, camera: str, epoch: str, count: int) -> None:
+        """Say that the source has ended after `count` frames."""
+        self.client.hset(self.keys.progress, f"end|{camera}", f"{epoch} {count}")
+
+    def done(self, camera: str, epoch: str) -> int | None:
+        """Frames that every registered sink has shown: all below this seq. None: no sink is registered."""
+        progress = self.progress()
+        sinks = progress.sinks
+        if not sinks:
+            return None
+        return min(progress.shown.get((sink, camera, epoch), 0) for sink in sinks)
+
+    def delete_frames(self, ids: Sequence[str]) -> None:
+        """Delete frames that are no longer needed."""
+        if ids:
+            self.client.xdel(self.keys.frames, *ids)
+
+    # --- consumer groups ---------------------------------------------------------------------------------
+
+    def ensure_group(self, stream: str, group: str) -> None:
+        """Create the consumer group, and the stream, where they are missing; always from the beginning."""
+        try:
+            self.client.xgroup_create(stream, group, id="0", mkstream=True)
+        except ResponseError as e:
+            if "BUSYGROUP" not in str(e):
+                raise
+
+    def read_new(self, stream: str, group: str, consumer: str, count: int, block: float | None) -> list[Entry]:
+        """Entries that nobody got yet; waits up to `block` seconds for the first (None: not at all)."""
+        block_ms = None if block is None else max(1, int(block * 1000))
+        return self._read(stream, group, consumer, ">", count, block_ms)
+
+    def read_own(self, stream: str, group: str, consumer: str, after: str, count: int) -> list[Entry]:
+        """Entries that `consumer` got but did not acknowledge, behind the id `after`. Entries that were trimmed
+        meanwhile come with no fields."""
+        return self._read(stream, group, consumer, after, count, None)
+
+    def _read(
+        self, stream: str, group: str, consumer: str, after: str, count: int, block_ms: int | None
+    ) -> list[Entry]:
+        reply = cast(Any, self.client.xreadgroup(group, consumer, {stream: after}, count=count, block=block_ms))
+        return [Entry(i.decode(), fields or {}) for _, entries in reply or () for i, fields in entries]
+
+    def recover(
+        self, stream: str, group: str, consumer: str, count: int, *, idle: float | None = None
+    ) -> list[Entry]:
+        """Take over entries that were delivered but not acknowledged, each with its count of deliveries so far.
+
+        Without `idle`: what `consumer` itself left behind. With `idle`: what anybody has not acknowledged for
+        that many seconds. Two round trips. Entries that were trimmed meanwhile are forgotten by the server.
+        """
+        idle_ms = None if idle is None else int(idle * 1000)
+        pending = cast(
+            list[dict[str, Any]],
+            self.client.xpending_range(
+                stream, group, "-", "+", count, consumer if idle is None else None, idle_ms
+            ),
+        )
+        if not pending:
+            return []
+        deliveries = {p["message_id"]: int(p["times_delivered"]) for p in pending}
+        claimed = cast(
+            list[tuple[bytes, dict[bytes, bytes]]],
+            self.client.xclaim(stream, group, consumer, idle_ms or 0, list(deliveries)),
+        )
+        return [Entry(i.decode(), fields or {}, deliveries[i]) for i, fields in claimed if i is not None]
+
+    def hop(
+        self, source: str, group: str, target: str, results: Sequence[Done], *, limit: int | None = None
+    ) -> int:
+        """Acknowledge inputs and append their results, each only if its acknowledgement counted.
+
+        `limit` bounds the target stream's length (live mode).
+
+        Returns:
+            How many acknowledgements counted.
+        """
+        args: list[Any] = [group, limit or 0, DEAD_LENGTH, DEAD_BYTES]
+        for r in results:
+            args += [r.id, r.payload, r.dead, r.deliveries]
+        return int(self._hop([source, target, self.keys.dead], args))
+
+    def leave(self, stream: str, group: str, consumer: str) -> None:
+        """Remove a consumer that will not come back, unless it has entries pending."""
+        self._leave([stream], [group, consumer])
+
+    def trim_used(self, stream: str) -> None:
+        """Drop entries that every group of the stream has acknowledged."""
+        self._trim([stream])
+
+    def lag(self, stream: str, group: str) -> Lag:
+        """How far the group is behind on the stream."""
+        info = self.client.xinfo_stream(stream)
+        for g in self.client.xinfo_groups(stream):
+            if g["name"].decode() == group:
+                newest = id_seconds(info["last-generated-id"].decode())
+                delivered = id_seconds(g["last-delivered-id"].decode())
+                # A group that was never read from starts at 0-0: its oldest entry tells how far it is behind.
+                if delivered == 0 and info["first-entry"]:
+                    delivered = id_seconds(info["first-entry"][0].decode())
+                waiting = g.get("lag")
+                entries = None if waiting is None else int(waiting) + int(g["pending"])
+                return Lag(entries, max(0.0, newest - delivered) if delivered else 0.0)
+        return Lag(None, 0.0)
+
+    def length(self, stream: str) -> int:
+        return int(self.client.xlen(stream))
+
+    def acknowledged(self, stream: str, group: str) -> int:
+        """Entries that the group has ever finished: a number that grows as long as work gets done."""
+        for g in self.client.xinfo_groups(stream):
+            if g["name"].decode() == group:
+                return int(g.get("entries-read") or 0) - int(g["pending"])
+        return 0
+
+    def clock_offset(self) -> float:
+        """Seconds to add to this machine's clock to get the server's."""
+        seconds, micros = self.client.time()
+        return seconds + micros / 1e6 - time.time()
+
+    # --- sinks -------------------------------------------------------------------------------------------
+
+    def register_sink(self, sink: str) -> None:
+        """From now on lossless producers wait for this sink."""
+        self.client.hset(self.keys.progress, f"sink|{sink}", "1")
+
+    def fetch_jpegs(self, ids: Sequence[str]) -> list[bytes | None]:
+        """The JPEGs of frames by their stream ids; None where the frame is gone."""
+        if not ids:
+            return []
+        pipeline = self.client.pipeline(transaction=False)
+        for i in ids:
+            pipeline.xrange(self.keys.frames, i, i, count=1)
+        replies = cast(list[list[tuple[bytes, Fields]]], pipeline.execute())
+        return [reply[0][1].get(b"j") if reply else None for reply in replies]
+
+    def shown(
+        self,
+        sink: str,
+        ids: Iterable[str],
+        positions: Mapping[str, tuple[str, int]],
+        stats: bytes,
+    ) -> None:
+        """Acknowledge what a sink has shown, with its next position (epoch, seq) per camera and its statistics."""
+        pairs: list[Any] = [f"stats|{sink}", stats]
+        for camera, (epoch, seq) in positions.items():
+            pairs += [f"done|{sink}|{camera}", f"{epoch} {seq}"]
+        self._shown([self.keys.emotions, self.keys.progress], [sink, len(pairs) // 2, *pairs, *ids])
+
+    def progress(self) -> "Progress":
+        """Everything that producers and sinks have told of their progress."""
+        table = cast(dict[bytes, bytes], self.client.hgetall(self.keys.progress))
+        return Progress.parse(table)
+
+    def forget(self) -> None:
+        """Delete everything of this shard but its dead letters."""
+        k = self.keys
+        self.client.delete(k.frames, k.faces, k.emotions, k.progress, k.workers)
+
+    # --- workers -----------------------------------------------------------------------------------------
+
+    def announce(self, worker: str, description: bytes) -> None:
+        """Write what a worker says of itself, for the runner and for the curious."""
+        self.client.hset(self.keys.workers, worker, description)
+
+    def withdraw(self, worker: str) -> None:
+        self.client.hdel(self.keys.workers, worker)
+
+    def workers(self) -> dict[str, bytes]:
+        found = cast(dict[bytes, bytes], self.client.hgetall(self.keys.workers))
+        return {name.decode(): text for name, text in found.items()}
+
+
+def _count(value: Any, epoch: str) -> int:
+    stored, _, count = (value or b"").decode().rpartition(" ")
+    return int(count) if stored == epoch and count else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The progress hash, read.
+
+    Attributes:
+        appended: camera to (epoch, frames appended).
+        ended: camera to (epoch, frames in all), for sources that have ended.
+        sinks: names of the registered sinks.
+        shown: (sink, camera, epoch) to frames shown: all below this seq.
+        stats: sink to its statistics.
+    """
+
+    appended: Mapping[str, tuple[str, int]]
+    ended: Mapping[str, tuple[str, int]]
+    sinks: tuple[str, ...]
+    shown: Mapping[tuple[str, str, str], int]
+    stats: Mapping[str, bytes]
+
+    @staticmethod
+    def parse(table: Mapping[bytes, bytes]) -> "Progress":
+        appended, ended, shown, stats = {}, {}, {}, {}
+        sinks = []
+        for raw, value in table.items():
+            kind, _, rest = raw.decode().partition("|")
+            if kind == "stats":
+                stats[rest] = value
+            elif kind == "sink":
+                sinks.append(rest)
+            else:
+                epoch, _, count = value.decode().rpartition(" ")
+                if kind == "at":
+                    appended[rest] = (epoch, int(count))
+                elif kind == "end":
+                    ended[rest] = (epoch, int(count))
+                elif kind == "done":
+                    sink, _, camera = rest.partition("|")
+                    shown[sink, camera, epoch] = int(count)
+        return Progress(appended, ended, tuple(sorted(sinks)), shown, stats)
+
+    @property
+    def all_shown(self) -> bool:
+        """Whether every registered sink has shown all that was appended so far."""
+        return bool(self.sinks) and all(
+            self.shown.get((sink, camera, epoch), 0) >= count
+            for camera, (epoch, count) in self.appended.items()
+            for sink in self.sinks
+        )

@@ -1,0 +1,55 @@
+"""A real server for every test that wants one, and messages to put into it."""
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import redis
+
+from emotion.server import EmbeddedServer
+from shared.connection import connect
+from shared.keys import Keys
+from shared.messages import Frame, FrameInfo
+from shared.streams import Streams
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedServer]:
+    """An embedded server for the whole test session."""
+    with tempfile.TemporaryDirectory(prefix="emotion-test-") as directory:
+        embedded = EmbeddedServer(Path(directory), memory=256 << 20, durable=True)
+        embedded.start()
+        yield embedded
+        embedded.stop()
+
+
+@pytest.fixture
+def client(server: EmbeddedServer) -> "Iterator[redis.Redis]":
+    connection = connect(server.url)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def streams(client: "redis.Redis") -> Streams:
+    """Streams in a namespace of the test's own."""
+    return Streams(client, Keys(f"test{next(_numbers)}"))
+
+
+def make_jpeg(width: int = 64, height: int = 48, shade: int = 128) -> bytes:
+    ok, data = cv2.imencode(".jpg", np.full((height, width, 3), shade, np.uint8))
+    assert ok
+    return data.tobytes()
+
+
+def make_frame(seq: int = 0, camera: str = "cam", epoch: str = "run", **changes: object) -> Frame:
+    """A lossless frame of one plain picture."""
+    info = FrameInfo(camera, "test", epoch, seq, 1e9 + seq, seq / 10, 64, 48, "lossless")
+    return Frame(replace(info, **changes), make_jpeg())  # type: ignore[arg-type]

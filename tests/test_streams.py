@@ -1,0 +1,196 @@
+"""The stream commands and scripts, against a real server."""
+
+import time
+
+import pytest
+from redis.crc import key_slot
+
+from shared.keys import Keys, shard_of, shard_tag
+from shared.messages import decode_frame
+from shared.streams import DEAD_BYTES, Done, LeaseLost, Streams
+from tests.conftest import make_frame
+
+
+def append(streams: Streams, count: int, camera: str = "cam") -> list[str]:
+    assert streams.lease(f"camera:{camera}", "me", 5)
+    ids = [streams.append_frame(make_frame(seq, camera), "me") for seq in range(count)]
+    assert None not in ids
+    return [i for i in ids if i]
+
+
+def test_a_lease_has_one_holder_and_ends(streams: Streams) -> None:
+    assert streams.lease("x", "a", 0.1)
+    assert streams.lease("x", "a", 0.1)
+    assert not streams.lease("x", "b", 0.1)
+    time.sleep(0.15)
+    assert streams.lease("x", "b", 5)
+    streams.release("x", "a")
+    assert not streams.lease("x", "a", 5)
+    streams.release("x", "b")
+    assert streams.lease("x", "a", 5)
+
+
+def test_a_frame_is_appended_once(streams: Streams) -> None:
+    append(streams, 3)
+    assert streams.position("cam", "run") == 3
+    assert streams.append_frame(make_frame(1), "me") is None
+    assert streams.length(streams.keys.frames) == 3
+    assert streams.position("cam", "another run") == 0
+    assert streams.append_frame(make_frame(0, epoch="another run"), "me")
+
+
+def test_a_frame_needs_the_lease(streams: Streams) -> None:
+    with pytest.raises(LeaseLost, match="another producer"):
+        streams.append_frame(make_frame(), "nobody")
+    assert streams.length(streams.keys.frames) == 0
+
+
+def test_live_frames_are_bounded(streams: Streams) -> None:
+    assert streams.lease("camera:cam", "me", 5)
+    for seq in range(400):
+        streams.append_frame(make_frame(seq, mode="live"), "me", max_entries=100)
+    assert 100 <= streams.length(streams.keys.frames) <= 200
+
+
+def test_a_result_follows_its_acknowledgement_once(streams: Streams) -> None:
+    keys = streams.keys
+    (frame_id,) = append(streams, 1)
+    streams.ensure_group(keys.frames, "detector")
+    streams.ensure_group(keys.frames, "detector")
+    assert len(streams.read_new(keys.frames, "detector", "a", 10, None)) == 1
+    assert streams.hop(keys.frames, "detector", keys.faces, [Done(frame_id, b"first")]) == 1
+    # The same worker after a cut connection, and another that was thought dead: nothing more is appended.
+    assert streams.hop(keys.frames, "detector", keys.faces, [Done(frame_id, b"second", "late")]) == 0
+    assert [e[1] for e in streams.client.xrange(keys.faces)] == [{b"m": b"first"}]
+    assert streams.length(keys.dead) == 0
+
+
+def test_a_dead_letter_keeps_what_it_was(streams: Streams) -> None:
+    keys = streams.keys
+    (frame_id,) = append(streams, 1)
+    streams.ensure_group(keys.frames, "detector")
+    streams.read_new(keys.frames, "detector", "a", 10, None)
+    streams.hop(keys.frames, "detector", keys.faces, [Done(frame_id, b"", "kills workers", 3)])
+    assert streams.length(keys.faces) == 0
+    ((_, letter),) = streams.client.xrange(keys.dead)
+    assert letter[b"reason"] == b"kills workers"
+    assert letter[b"deliveries"] == b"3"
+    original = {k.removeprefix(b"field:"): v for k, v in letter.items() if k.startswith(b"field:")}
+    assert decode_frame(original, frame_id).info == make_frame().info
+
+
+def test_a_huge_dead_letter_leaves_its_fields_behind(streams: Streams) -> None:
+    keys = streams.keys
+    huge = streams.client.xadd(keys.frames, {"j": b"x" * (DEAD_BYTES + 1)})
+    streams.ensure_group(keys.frames, "detector")
+    streams.read_new(keys.frames, "detector", "a", 10, None)
+    streams.hop(keys.frames, "detector", keys.faces, [Done(huge.decode(), dead="garbage")])
+    ((_, letter),) = streams.client.xrange(keys.dead)
+    assert b"field:j" not in letter
+    assert letter[b"reason"] == b"garbage"
+
+
+def test_unfinished_work_is_recovered_with_its_deliveries(streams: Streams) -> None:
+    keys = streams.keys
+    ids = append(streams, 3)
+    streams.ensure_group(keys.frames, "detector")
+    streams.read_new(keys.frames, "detector", "a", 10, None)
+    own = streams.recover(keys.frames, "detector", "a", 10)
+    assert [(e.id, e.deliveries) for e in own] == [(i, 1) for i in ids]
+    assert [e.deliveries for e in streams.recover(keys.frames, "detector", "a", 10)] == [2, 2, 2]
+    assert streams.recover(keys.frames, "detector", "b", 10) == []
+    assert streams.recover(keys.frames, "detector", "b", 10, idle=60) == []
+    time.sleep(0.06)
+    assert [e.id for e in streams.recover(keys.frames, "detector", "b", 10, idle=0.05)] == ids
+    assert streams.recover(keys.frames, "detector", "a", 10) == []
+
+
+def test_what_was_trimmed_is_forgotten(streams: Streams) -> None:
+    keys = streams.keys
+    ids = append(streams, 2)
+    streams.ensure_group(keys.frames, "detector")
+    streams.read_new(keys.frames, "detector", "a", 10, None)
+    streams.delete_frames(ids[:1])
+    assert [e.id for e in streams.recover(keys.frames, "detector", "a", 10)] == ids[1:]
+    assert streams.recover(keys.frames, "detector", "a", 10)[0].id == ids[1]
+
+
+def test_a_stream_is_trimmed_to_what_every_group_has_used(streams: Streams) -> None:
+    keys = streams.keys
+    streams.ensure_group(keys.emotions, "one")
+    streams.ensure_group(keys.emotions, "two")
+    made = [streams.client.xadd(keys.emotions, {"m": b"x" * 5000}).decode() for _ in range(50)]
+    streams.read_new(keys.emotions, "one", "one", 50, None)
+    streams.trim_used(keys.emotions)
+    assert streams.length(keys.emotions) == 50
+    streams.read_new(keys.emotions, "two", "two", 50, None)
+    for group in ("one", "two"):
+        streams.client.xack(keys.emotions, group, *made[:40])
+    streams.trim_used(keys.emotions)
+    assert 10 <= streams.length(keys.emotions) < 50
+    assert streams.client.xrange(keys.emotions)[-1][0].decode() == made[-1]
+
+
+def test_lag_counts_what_is_waiting(streams: Streams) -> None:
+    keys = streams.keys
+    streams.ensure_group(keys.frames, "detector")
+    assert streams.lag(keys.frames, "detector").seconds == 0
+    append(streams, 1)
+    time.sleep(0.05)
+    streams.client.xadd(keys.frames, {"h": b""})
+    lag = streams.lag(keys.frames, "detector")
+    assert lag.entries == 2
+    assert lag.seconds >= 0.04
+    streams.read_new(keys.frames, "detector", "a", 1, None)
+    assert streams.lag(keys.frames, "detector").entries == 2
+    assert streams.acknowledged(keys.frames, "detector") == 0
+    streams.read_new(keys.frames, "detector", "a", 1, None)
+    assert streams.lag(keys.frames, "detector").seconds == 0
+
+
+def test_progress_tells_when_all_is_shown(streams: Streams) -> None:
+    append(streams, 2, "left")
+    append(streams, 1, "right")
+    assert streams.done("left", "run") is None
+    streams.register_sink("a")
+    streams.register_sink("b")
+    assert streams.done("left", "run") == 0
+    streams.ensure_group(streams.keys.emotions, "a")
+    streams.shown("a", [], {"left": ("run", 2), "right": ("run", 1)}, b"stats")
+    streams.shown("b", [], {"left": ("run", 1)}, b"")
+    assert streams.done("left", "run") == 1
+    assert not streams.progress().all_shown
+    streams.shown("b", [], {"left": ("run", 2), "right": ("run", 1)}, b"")
+    streams.finish("left", "run", 2)
+    progress = streams.progress()
+    assert progress.all_shown
+    assert progress.ended == {"left": ("run", 2)}
+    assert progress.stats["a"] == b"stats"
+
+
+def test_a_consumer_leaves_only_with_nothing_pending(streams: Streams) -> None:
+    keys = streams.keys
+    (frame_id,) = append(streams, 1)
+    streams.ensure_group(keys.frames, "detector")
+    streams.read_new(keys.frames, "detector", "a", 10, None)
+    streams.leave(keys.frames, "detector", "a")
+    assert len(streams.recover(keys.frames, "detector", "a", 10)) == 1
+    streams.hop(keys.frames, "detector", keys.faces, [Done(frame_id)])
+    streams.leave(keys.frames, "detector", "a")
+    assert streams.client.xinfo_consumers(keys.frames, "detector") == []
+
+
+def test_jpegs_come_back_by_id(streams: Streams) -> None:
+    ids = append(streams, 2)
+    found = streams.fetch_jpegs([ids[1], "1-1", ids[0]])
+    assert found == [make_frame().jpeg, None, make_frame().jpeg]
+
+
+@pytest.mark.parametrize("shards", [1, 3, 16])
+def test_shards_lie_in_their_part_of_the_slots(shards: int) -> None:
+    for k in range(shards):
+        slot = key_slot(shard_tag(k, shards).encode())
+        assert k * 16384 // shards <= slot < (k + 1) * 16384 // shards
+        keys = Keys("emotion", k, shards)
+        assert {key_slot(name.encode()) for name in (keys.frames, keys.dead, keys.lease("x"))} == {slot}
+    assert 0 <= shard_of("hall", shards) < shards

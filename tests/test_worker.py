@@ -1,0 +1,243 @@
+"""The worker loop against a real server, with stages that do what the real ones must never do."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from emotion.server import EmbeddedServer
+from shared.connection import connect, wait_until_up
+from shared.errors import EmotionError
+from shared.keys import Keys
+from shared.messages import (
+    Detections,
+    Frame,
+    ModelSpec,
+    Outcome,
+    decode_detections,
+    decode_frame,
+    encode_detections,
+)
+from shared.options import CommonOptions
+from shared.service import Service
+from shared.streams import Streams
+from shared.watchdog import EXIT_STUCK, Watchdog
+from shared.worker import Policy, Route, Worker
+from tests.conftest import make_frame
+
+SPEC = ModelSpec("test", 48, 0.1)
+
+
+class Echo:
+    """Finds no faces; raises on frames whose seq is in `bad`."""
+
+    def __init__(self, bad: Sequence[int] = ()) -> None:
+        self.bad = set(bad)
+        self.batches: list[list[int]] = []
+
+    def open(self) -> None:
+        pass
+
+    def process(self, batch: Sequence[Frame]) -> Sequence[Detections]:
+        self.batches.append([f.info.seq for f in batch])
+        if self.bad & {f.info.seq for f in batch}:
+            raise ValueError("a frame that breaks the stage")
+        return [Detections(f.info, f.frame_id, SPEC) for f in batch]
+
+    def pass_on(self, message: Frame, outcome: Outcome) -> Detections:
+        return Detections(message.info, message.frame_id, SPEC, (), outcome)
+
+    def close(self) -> None:
+        pass
+
+
+def make_worker(streams: Streams, stage: Echo, slot: str = "0", **limits: float) -> tuple[Service, Worker[Frame, Detections]]:
+    service = Service("detector", slot, CommonOptions())
+    route = Route(
+        "detector",
+        streams.keys.frames,
+        streams.keys.faces,
+        decode_frame,
+        lambda d: encode_detections(d)[b"m"],
+        lambda metrics, results: None,
+    )
+    policy = Policy(8, limits.get("claim_after", 20), 3, limits.get("max_age", 0.5))
+    own = Streams(connect(f"unix://{streams.client.get_connection_kwargs()['path']}"), streams.keys)
+    return service, Worker(service, own, stage, route, policy, Watchdog(10))
+
+
+@contextmanager
+def working(streams: Streams, stage: Echo, slot: str = "0", **limits: float) -> Iterator[Service]:
+    """A worker in a thread, stopped at the end."""
+    service, worker = make_worker(streams, stage, slot, **limits)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield service
+    finally:
+        service.stop.set()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.01)
+
+
+def append(streams: Streams, seqs: Sequence[int], **changes: object) -> list[str]:
+    assert streams.lease("camera:cam", "me", 60)
+    ids = [streams.append_frame(make_frame(seq, **changes), "me", ttl=60) for seq in seqs]
+    return [i for i in ids if i]
+
+
+def results(streams: Streams) -> list[Detections]:
+    return [decode_detections(fields, i.decode()) for i, fields in streams.client.xrange(streams.keys.faces)]
+
+
+def letters(streams: Streams) -> list[dict[bytes, bytes]]:
+    return [fields for _, fields in streams.client.xrange(streams.keys.dead)]
+
+
+def test_every_frame_gets_one_result_in_order(streams: Streams) -> None:
+    ids = append(streams, range(50))
+    with working(streams, Echo()):
+        until(lambda: len(results(streams)) == 50)
+    assert [(d.info.seq, d.frame_id) for d in results(streams)] == list(enumerate(ids))
+    assert streams.client.xpending(streams.keys.frames, "detector")["pending"] == 0
+    assert streams.client.xinfo_consumers(streams.keys.frames, "detector") == []  # it said goodbye
+
+
+def test_a_restarted_worker_resumes_its_own_work_one_by_one(streams: Streams) -> None:
+    append(streams, range(5))
+    streams.ensure_group(streams.keys.frames, "detector")
+    assert len(streams.read_new(streams.keys.frames, "detector", "detector-0", 5, None)) == 5
+    stage = Echo()
+    with working(streams, stage):
+        until(lambda: len(results(streams)) == 5)
+    assert stage.batches == [[0], [1], [2], [3], [4]]
+
+
+def test_what_a_dead_worker_left_is_claimed(streams: Streams) -> None:
+    append(streams, range(5))
+    streams.ensure_group(streams.keys.frames, "detector")
+    streams.read_new(streams.keys.frames, "detector", "detector-dead", 5, None)
+    with working(streams, Echo(), claim_after=0.2):
+        until(lambda: len(results(streams)) == 5)
+
+
+def test_a_message_delivered_too_often_is_set_aside_unread(streams: Streams) -> None:
+    append(streams, range(2))
+    streams.ensure_group(streams.keys.frames, "detector")
+    streams.read_new(streams.keys.frames, "detector", "detector-0", 1, None)
+    for _ in range(2):
+        streams.recover(streams.keys.frames, "detector", "detector-0", 1)
+    stage = Echo()
+    with working(streams, stage):
+        until(lambda: len(results(streams)) == 2)
+    assert stage.batches == [[1]]
+    first, second = results(streams)
+    assert first.outcome.status == "error"
+    assert "gave up after 3 deliveries" in (first.outcome.reason or "")
+    assert second.outcome.status == "ok"
+    assert [b"gave up" in letter[b"reason"] for letter in letters(streams)] == [True]
+
+
+def test_one_bad_frame_costs_only_itself(streams: Streams) -> None:
+    append(streams, range(8))
+    with working(streams, Echo(bad=[5])):
+        until(lambda: len(results(streams)) == 8)
+    assert [d.info.seq for d in results(streams)] == list(range(8))
+    assert [d.outcome.status for d in results(streams)] == ["ok"] * 5 + ["error"] + ["ok"] * 2
+    assert [letter[b"reason"] for letter in letters(streams)] == [
+        b"detector failed: ValueError: a frame that breaks the stage"
+    ]
+
+
+def test_garbage_is_set_aside(streams: Streams) -> None:
+    streams.client.xadd(streams.keys.frames, {"h": b"\xc1", "j": b""})
+    streams.client.xadd(streams.keys.frames, {"unknown": b"field"})
+    append(streams, [0])
+    with working(streams, Echo()):
+        until(lambda: len(results(streams)) == 1)
+    assert [letter[b"reason"].partition(b":")[0] for letter in letters(streams)] == [b"not a message"] * 2
+
+
+def test_stale_live_frames_leave_a_tombstone(streams: Streams) -> None:
+    append(streams, range(3), mode="live")
+    time.sleep(0.3)
+    append(streams, range(3, 5), mode="live")
+    stage = Echo()
+    with working(streams, stage, max_age=0.25):
+        until(lambda: len(results(streams)) == 5)
+    assert [d.outcome.status for d in results(streams)] == ["dropped"] * 3 + ["ok"] * 2
+    assert results(streams)[0].outcome.reason == "stale_detector"
+    assert stage.batches == [[3, 4]]
+
+
+def test_lossless_frames_are_never_stale(streams: Streams) -> None:
+    append(streams, range(3))
+    time.sleep(0.1)
+    with working(streams, Echo(), max_age=0.05):
+        until(lambda: len(results(streams)) == 3)
+    assert {d.outcome.status for d in results(streams)} == {"ok"}
+
+
+def test_a_flushed_server_is_no_reason_to_spin(streams: Streams) -> None:
+    append(streams, range(3))
+    with working(streams, Echo()) as service:
+        until(lambda: len(results(streams)) == 3)
+        streams.client.delete(streams.keys.frames, streams.keys.faces, streams.keys.progress)
+        append(streams, range(4))
+        until(lambda: len(results(streams)) == 4)
+        assert service.metrics.registry.get_sample_value("emotion_reconnects_total", {"stage": "detector"}) <= 5  # type: ignore[operator]
+
+
+def test_a_killed_server_comes_back_with_everything(tmp_path: Path) -> None:
+    server = EmbeddedServer(tmp_path, memory=64 << 20, durable=True)
+    server.start()
+    try:
+        streams = Streams(connect(server.url), Keys("test"))
+        append(streams, range(20))
+        with working(streams, Echo()):
+            until(lambda: len(results(streams)) >= 1)
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            until(server.restart_if_dead)
+            streams.client.connection_pool.disconnect()
+            append(streams, range(20, 40))
+            until(lambda: len(results(streams)) == 40)
+        assert [d.info.seq for d in results(streams)] == list(range(40))
+    finally:
+        server.stop()
+
+
+def test_two_workers_share_the_work(streams: Streams) -> None:
+    append(streams, range(200))
+    with working(streams, Echo(), "0"), working(streams, Echo(), "1"):
+        until(lambda: len(results(streams)) == 200)
+    assert sorted(d.info.seq for d in results(streams)) == list(range(200))
+
+
+def test_an_unreachable_server_is_one_clear_line() -> None:
+    url = "redis://:secret@127.0.0.1:1/0"
+    with pytest.raises(EmotionError, match="cannot be reached") as caught:
+        wait_until_up(connect(url), url, 0.1, lambda: False)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_stuck_batch_ends_the_process() -> None:
+    pid = os.fork()
+    if pid == 0:
+        with Watchdog(0.2).guard("a test"):
+            time.sleep(10)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == EXIT_STUCK
