@@ -21,7 +21,7 @@ from emotion.server import EmbeddedServer
 from emotion.summary import progress_line, text_summary
 from emotion.supervisor import Plan, Supervisor
 from shared.cli import Command, Values
-from shared.errors import EmotionError, UsageError
+from shared.errors import EmotionError
 from shared.options import (
     ClassifierOptions,
     CommonOptions,
@@ -36,7 +36,7 @@ from shared.service import Service, open_streams
 from shared.settings import build, to_flags
 from shared.streams import Progress, Streams
 from sink.outputs import truncate
-from sink.stats import RunStats
+from sink.stats import Stats
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,8 @@ class Run:
         self._run_id = secrets.token_hex(4)
         self._common = build(CommonOptions, values)
         self._options = build(RunOptions, values)
-        self._sink = build(SinkOptions, values)
+        self._sources = parse_sources(values.get("source", ()))
+        self._sink = replace(build(SinkOptions, values), per_camera=len(self._sources) > 1)
         self._producer = replace(build(ProducerOptions, values), run_id=self._run_id)
         self._values = values
         link = build(LinkOptions, values)
@@ -92,7 +93,7 @@ class Run:
     def _is_live(self) -> bool:
         if self._producer.mode != "auto":
             return self._producer.mode == "live"
-        return any(source.mode == "live" for source in parse_sources(self._producer.source))
+        return any(source.mode == "live" for source in self._sources)
 
     def run(self) -> dict[str, Any]:
         """Run to the end and return the summary.
@@ -205,9 +206,9 @@ class Run:
             print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
         return progress
 
-    def _stats(self, progress: Progress) -> RunStats:
+    def _stats(self, progress: Progress) -> Stats:
         stored = progress.stats.get(self._sink.sink)
-        return RunStats.from_bytes(stored) if stored else RunStats()
+        return Stats.from_bytes(stored) if stored else Stats()
 
     # --- the end -----------------------------------------------------------------------------------------
 
@@ -258,8 +259,6 @@ def run(values: Values) -> None:
         EmotionError: the run failed.
         UsageError: no source was given, or a setting is wrong.
     """
-    if not values.get("source"):
-        raise UsageError("no --source: name a camera index, URL, video file or image folder, or `sample`")
     common = build(CommonOptions, values)
     options = build(RunOptions, values)
     with _state_directory(options.state) as directory:

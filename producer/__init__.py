@@ -1,1 +1,1 @@
-"""The producer: reads cameras, URLs, video files and image folders, and appends their frames as JPEG to a stream."""
+"""The producer: reads cameras, URLs, videos and image folders, and appends their frames as JPEG to a stream."""

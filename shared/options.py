@@ -88,15 +88,15 @@ class DetectorOptions:
     """How faces are found."""
 
     cascade: str = option(
-        "haarcascade_frontalface_default", "Haar cascade: a name that OpenCV ships, or an XML file"
+        "haarcascade_frontalface_alt2", "Haar cascade: a name that OpenCV ships, or an XML file"
     )
-    scale_factor: float = option(1.1, "step between the scales searched", low=1.01, high=2)
-    min_neighbors: int = option(5, "overlapping hits that make a face", low=1, high=50)
+    scale_factor: float = option(1.15, "step between the scales searched", low=1.01, high=2)
+    min_neighbors: int = option(3, "overlapping hits that make a face", low=1, high=50)
     min_face: float = option(
-        0.06, "smallest face searched for, as a fraction of the frame's shorter side", low=0.005, high=1
+        0.04, "smallest face searched for, as a fraction of the frame's shorter side", low=0.005, high=1
     )
     scan_width: int = option(
-        500, "pixels that wider frames are scaled down to for the search; 0: never", low=0, high=16384
+        640, "pixels that wider frames are scaled down to for the search; 0: never", low=0, high=16384
     )
     max_faces: int = option(64, "most faces taken from one frame, the surest first", low=1, high=256)
     detect_batch: int = option(4, "frames that a detector takes at once", low=1, high=256)
@@ -130,6 +130,7 @@ class SinkOptions:
         (), "jsonl=FILE (- is standard output) or video=FILE.mp4; repeat for several", metavar="SPEC"
     )
     sink: str = option("sink", "name of this sink; each name sees every result once", metavar="NAME")
+    per_camera: bool = option(False, "one video file per camera, FILE-CAMERA.mp4, as for several sources")
     hold_back: float = option(
         1.0, "live: seconds to wait for a frame that is missing in the order", low=0, high=60
     )

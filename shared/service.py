@@ -87,9 +87,10 @@ class Service:
         if streams is not None:
             self._announce(streams)
 
-    def tick(self, streams: Streams | None) -> bool:
+    def tick(self, streams: Streams | None, *, beat: bool = True) -> bool:
         """Call once per turn of the loop. True about once a second: then it is time for housekeeping."""
-        self.heartbeat.beat()
+        if beat:
+            self.heartbeat.beat()
         now = time.monotonic()
         if now < self._next_tick:
             return False
@@ -118,6 +119,32 @@ class Service:
                 self.heartbeat.beat()
                 self.stop.wait(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
+
+    def watch(self, streams: Streams) -> Callable[[], None]:
+        """Tick from a thread of its own, for a process whose work is done by other threads that beat the heart.
+
+        Returns:
+            A function that ends the watching.
+        """
+        over = threading.Event()
+
+        def look() -> None:
+            while not over.wait(TICK):
+                try:
+                    if not self._ready:
+                        self.is_ready(streams)
+                    self.tick(streams, beat=False)
+                except RedisError as e:
+                    log.debug("no announcement: %s", redact_url(str(e)))
+
+        thread = threading.Thread(target=look, name="watch", daemon=True)
+        thread.start()
+
+        def stop() -> None:
+            over.set()
+            thread.join()
+
+        return stop
 
     def observe_lag(self, streams: Streams, stream: str, group: str) -> None:
         """Measure how long a stream is and how far its group is behind."""

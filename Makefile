@@ -1,0 +1,72 @@
+# `make run` and `make test` set themselves up: they need make and Python 3.11 or newer, nothing else.
+PYTHON ?= python3
+SOURCE ?= sample
+ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input --quiet install --require-hashes --only-binary :all:
+export PYTHON SOURCE
+
+.PHONY: help run test lint format bench clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make run [SOURCE=sample|0|rtsp://...|clip.mp4|folder/] [ARGS='more flags']   the pipeline; results in out/"
+	@echo "make test [ARGS='-k word']   all tests"
+	@echo "make lint                    ruff and mypy"
+	@echo "make format                  format the code"
+	@echo "make bench                   measure this machine"
+	@echo "make clean                   remove .venv, out and caches"
+	@echo "PYTHON=python3.12 picks another Python (3.11 or newer)."
+
+run: $(VENV)/.run
+	@mkdir -p out
+	@$(PY) -m emotion run --source "$$SOURCE" --output jsonl=out/results.jsonl --output video=out/annotated.mp4 \
+		--summary-json out/summary.json $(ARGS)
+
+test: $(VENV)/.dev
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy .
+
+format: $(VENV)/.dev
+	@$(PY) -m ruff check --fix-only .
+	@$(PY) -m ruff format .
+
+bench: $(VENV)/.run
+	@for file in benchmarks/*.py; do \
+		[ -e "$$file" ] || { echo "There are no benchmarks yet."; break; }; \
+		name=$${file#benchmarks/}; case $$name in _*) continue;; esac; \
+		echo "== $${name%.py}"; $(PY) -m "benchmarks.$${name%.py}" $(ARGS) || exit 1; \
+	done
+
+clean:
+	rm -rf $(VENV) out build .mypy_cache .ruff_cache .pytest_cache
+
+# The packages of requirements/, at exactly these versions. A changed file is installed again.
+$(VENV)/.run: requirements/run.txt $(PY)
+	@echo "Installing what the pipeline needs (once, about a minute) ..."
+	@$(PIP) -r requirements/run.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(PY)
+	@echo "Installing what tests and checks need (once, about a minute) ..."
+	@$(PIP) -r requirements/dev.txt
+	@touch $@
+
+# The project itself is not copied: a .pth file shows Python this folder, from wherever the command is called.
+$(PY):
+	@"$$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "This needs Python 3.11 or newer as $$PYTHON; name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Setting up $(VENV) ..."
+	@"$$PYTHON" -m venv --clear $(VENV) || { rm -rf $(VENV); \
+		echo "Python could not make $(VENV); on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(PY) -c 'import os, sysconfig; \
+		open(os.path.join(sysconfig.get_path("purelib"), "emotion-stream.pth"), "w").write(os.getcwd() + "\n")'
+	@printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -P -m emotion "$$@"\n' > $(VENV)/bin/emotion
+	@chmod +x $(VENV)/bin/emotion

@@ -1,0 +1,54 @@
+"""`python -m classifier_worker`: one classifier process."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from classifier_worker.classifier import Classifier
+from shared.cli import Command, Values
+from shared.manifest import DEFAULT_ARTIFACTS, load_manifest
+from shared.messages import Detections, Emotions, decode_detections, encode_emotions
+from shared.metrics import Metrics
+from shared.options import ClassifierOptions, LinkOptions, ModelOptions
+from shared.settings import build
+from shared.streams import Streams
+from shared.worker import Route, serve
+
+
+def observe(metrics: Metrics, results: Sequence[Emotions]) -> None:
+    """Count predictions by emotion."""
+    for result in results:
+        metrics.faces.inc(len(result.faces))
+        for face in result.faces:
+            best = max(range(len(face.probabilities)), key=face.probabilities.__getitem__)
+            metrics.predictions(result.labels[best]).inc()
+
+
+def route(streams: Streams) -> Route[Detections, Emotions]:
+    """Faces in, emotions out."""
+    return Route(
+        group="classifier",
+        source=streams.keys.faces,
+        target=streams.keys.emotions,
+        decode=decode_detections,
+        encode=lambda e: encode_emotions(e)[b"m"],
+        observe=observe,
+    )
+
+
+def run(values: Values) -> None:
+    """Label faces until told to stop."""
+    options = build(ClassifierOptions, values)
+    manifest = load_manifest(Path(build(ModelOptions, values).model or DEFAULT_ARTIFACTS))
+    serve("classifier", Classifier(options, manifest), route, values, options.classify_batch)
+
+
+COMMAND = Command(
+    "classifier",
+    "Label faces with emotions: stream `faces` in, stream `emotions` out.",
+    (LinkOptions, ClassifierOptions, ModelOptions),
+    run,
+)
+
+if __name__ == "__main__":
+    sys.exit(COMMAND.main())

@@ -1,0 +1,47 @@
+"""What a classifier needs of an inference engine."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+"""Crops per inference. Others are padded up to one of these: few shapes, all met once when a back end opens."""
+
+Pixels = NDArray[np.uint8]
+Logits = NDArray[np.float32]
+
+
+class Backend(Protocol):
+    """An inference engine with one model and one head of it."""
+
+    def open(self) -> None:
+        """Load and warm up every batch size.
+
+        Raises:
+            EmotionError: the engine or a file of the model is missing, damaged or does not fit the manifest.
+        """
+
+    def logits(self, crops: Pixels) -> Logits:
+        """Logits float32 [n, classes] of gray crops uint8 [n, size, size]; any n, also 0."""
+        ...
+
+    def close(self) -> None:
+        """Free what `open` took."""
+
+
+def chunks(count: int) -> list[tuple[int, int, int]]:
+    """How to run `count` crops: (start, stop, padded size) of each inference."""
+    largest = BATCH_SIZES[-1]
+    parts = []
+    for start in range(0, count, largest):
+        stop = min(start + largest, count)
+        parts.append((start, stop, next(size for size in BATCH_SIZES if size >= stop - start)))
+    return parts
+
+
+def padded(crops: Pixels, size: int) -> Pixels:
+    """`crops` with black ones behind it, `size` in all."""
+    if len(crops) == size:
+        return crops
+    return np.concatenate([crops, np.zeros((size - len(crops), *crops.shape[1:]), np.uint8)])

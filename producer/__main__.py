@@ -1,0 +1,66 @@
+"""`python -m producer`: one producer process."""
+
+import sys
+
+from producer.loop import run_producers
+from shared.cli import Command, Values
+from shared.metrics import Metrics
+from shared.options import CommonOptions, LinkOptions, ProducerOptions
+from shared.service import Service, open_streams
+from shared.settings import build
+
+
+class MetricsObserver:
+    """Counts what cameras do in the process's metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def frames(self, n: int) -> None:
+        self._metrics.frames.inc(n)
+
+    def dropped(self, reason: str, n: int) -> None:
+        self._metrics.dropped(reason).inc(n)
+
+    def errors(self, n: int) -> None:
+        self._metrics.decode_errors.inc(n)
+
+    def reconnects(self) -> None:
+        self._metrics.camera_reopens.inc()
+
+
+def run(values: Values) -> None:
+    """Produce until the sources end or the process is told to stop.
+
+    Raises:
+        EmotionError: a source cannot be opened or failed, or the server cannot be reached at the start.
+        UsageError: the options are wrong.
+    """
+    options = build(ProducerOptions, values)
+    link = build(LinkOptions, values)
+    service = Service("producer", link.slot, build(CommonOptions, values), link.parent)
+    service.start()
+    streams = open_streams(link, service)
+    stop_watching = service.watch(streams)
+    try:
+        run_producers(
+            options,
+            lambda: open_streams(link, service),
+            service.stop,
+            MetricsObserver(service.metrics),
+            service.heartbeat.beat,
+        )
+    finally:
+        stop_watching()
+        service.close(streams)
+
+
+COMMAND = Command(
+    "producer",
+    "Read cameras, URLs, video files or folders of pictures: stream `frames` out.",
+    (LinkOptions, ProducerOptions),
+    run,
+)
+
+if __name__ == "__main__":
+    sys.exit(COMMAND.main())

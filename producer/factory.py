@@ -1,0 +1,24 @@
+"""Makes sources from their descriptions."""
+
+from producer.camera import CameraCapture
+from producer.files import Video
+from producer.folder import Pictures
+from producer.grab import LiveSource
+from producer.source import Context, Source, SourceSpec
+from producer.url import UrlCapture
+from shared.messages import Mode
+from shared.options import ProducerOptions
+
+
+def make_source(spec: SourceSpec, mode: Mode, options: ProducerOptions, context: Context) -> Source:
+    """The source that `spec` describes, not opened yet. In lossless mode a URL is read like a file."""
+    if spec.kind == "pictures":
+        return Pictures(spec, context, options.fps)
+    if spec.kind == "video" or (spec.kind == "url" and mode == "lossless"):
+        return Video(spec, context)
+    stall = options.stall_after
+    if spec.kind == "camera":
+        index = int(spec.target)
+        return LiveSource(spec, context, lambda _: CameraCapture(index), required=True, stall_after=stall)
+    url = spec.target
+    return LiveSource(spec, context, lambda stop: UrlCapture(url, stall, stop), required=False, stall_after=stall)

@@ -1,0 +1,163 @@
+"""Live mode: newest wins. Frames are appended as they come; while the server is away they are dropped."""
+
+import logging
+import secrets
+import time
+from dataclasses import replace
+
+from redis.exceptions import RedisError
+
+from producer.link import FIRST_WAIT, LONGEST_WAIT, Job, short
+from producer.pace import Pace
+from producer.source import Picture
+from shared.errors import EmotionError
+
+log = logging.getLogger(__name__)
+
+OVERHEAD = 512
+"""Bytes that an entry takes in Redis beside its JPEG."""
+SMOOTHING = 0.1
+"""Weight of the newest frame in the average size."""
+
+
+def new_epoch() -> str:
+    """A name for this start of a producer, unlike any other."""
+    return f"{int(time.time() * 1000):x}-{secrets.token_hex(4)}"
+
+
+def run_live(job: Job) -> None:
+    """Produce one opened source until it ends or the producer is told to stop.
+
+    Raises:
+        EmotionError: the source failed for good, or another producer has taken the camera over.
+    """
+    feed = LiveFeed(job)
+    recorded = job.source.rate is not None
+    pace = Pace(job.context.stop, job.options.fps, recorded)
+    offset = media_time = 0.0
+    fresh = False
+    while not job.context.stop.is_set():
+        pace.before_read()
+        picture = job.source.read()
+        job.context.alive()
+        if picture is None:
+            if not (job.options.loop and fresh) or job.context.stop.is_set():
+                break
+            job.source.open()
+            fresh = False
+            offset = media_time + 1 / job.source.rate if job.source.rate else 0.0
+            continue
+        fresh = True
+        media_time = offset + picture.media_time
+        if pace.admit(media_time) and not job.context.stop.is_set():
+            if recorded:
+                picture = replace(picture, captured_at=time.time())  # it has waited for its turn
+            feed.put(picture, media_time)
+    feed.finish()
+
+
+class LiveFeed:
+    """Appends the frames of one camera, numbered without gaps, and keeps the stream within its bytes."""
+
+    def __init__(self, job: Job) -> None:
+        self.seq = 0
+        self._job = job
+        self._size: float | None = None
+        self._away = False
+        self._retry_at = 0.0
+        self._wait = FIRST_WAIT
+        self._in_doubt = False
+        self._lost = 0
+
+    def put(self, picture: Picture, media_time: float) -> None:
+        """Append one picture, or drop it while the server is away.
+
+        Raises:
+            EmotionError: another producer has taken the camera over.
+        """
+        if self._away and not self._back():
+            self._drop()
+            return
+        job = self._job
+        frame = job.frame(picture, self.seq, media_time)
+        limit = self._entries(len(frame.jpeg))
+        try:
+            if job.streams.append_frame(frame, job.token, limit) is None:
+                # Cannot be unless somebody wrote in our name; begin anew rather than argue.
+                self._begin_anew()
+                self._drop()
+                return
+        except RedisError as e:
+            self._in_doubt = True
+            self._leave(e)
+        except EmotionError:
+            # Ours ran out while this process stood still, or the server forgot it. If it is free, go on.
+            self._drop()
+            self._away, self._retry_at = True, 0.0
+            self._back()
+        else:
+            self.seq += 1
+            job.context.observer.frames(1)
+
+    def finish(self) -> None:
+        """Say how many frames there were, if the server listens."""
+        job = self._job
+        try:
+            if self._away:
+                self._resume()
+            job.streams.finish(job.camera, job.epoch, self.seq)
+        except (RedisError, EmotionError) as e:
+            if self._in_doubt:
+                self._drop()
+            log.warning("camera %s: its end could not be told: %s", job.camera, short(e))
+
+    def _entries(self, size: int) -> int:
+        """How many entries of about this size may stay in the stream."""
+        size += OVERHEAD
+        average = size if self._size is None else self._size + SMOOTHING * (size - self._size)
+        self._size = average
+        return max(1, int(self._job.options.frames_bytes / max(average, size)))
+
+    def _leave(self, error: RedisError) -> None:
+        if not self._away:
+            log.warning("camera %s: Redis: %s; frames are dropped", self._job.camera, short(error))
+        self._away = True
+        self._retry_at = time.monotonic() + self._wait
+        self._wait = min(self._wait * 2, LONGEST_WAIT)
+
+    def _back(self) -> bool:
+        """Try to go on, when it is time to."""
+        if time.monotonic() < self._retry_at:
+            return False
+        try:
+            self._resume()
+        except RedisError as e:
+            self._leave(e)
+            return False
+        return True
+
+    def _resume(self) -> None:
+        """Hold the lease again and find out whether the frame in doubt was appended."""
+        job = self._job
+        job.hold_lease()
+        position = job.streams.position(job.camera, job.epoch)
+        if self._in_doubt:
+            self._in_doubt = False
+            if position == self.seq + 1:
+                self.seq += 1
+                job.context.observer.frames(1)
+            else:
+                self._drop()
+        if position < self.seq:
+            log.warning("camera %s: Redis has lost its memory; beginning anew", job.camera)
+            self._begin_anew()
+        if self._lost:
+            log.info("camera %s: Redis answers again; %d frames were dropped", job.camera, self._lost)
+        self._away, self._wait, self._lost = False, FIRST_WAIT, 0
+
+    def _begin_anew(self) -> None:
+        self._job.epoch, self.seq = new_epoch(), 0
+
+    def _drop(self) -> None:
+        self._lost += 1
+        self._job.context.observer.dropped("redis", 1)

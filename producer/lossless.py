@@ -1,0 +1,149 @@
+"""Lossless mode: every picture once, at the pipeline's pace; goes on where an earlier producer stopped."""
+
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+
+from redis.exceptions import RedisError
+
+from producer.link import LONGEST_WAIT, Job, short
+from shared.errors import EmotionError
+from shared.messages import Frame
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN = 0.01
+"""Seconds between two looks at how far the sinks are, while there is no room."""
+LINGER = 0.1
+"""The same at the end, while the last frames are on their way."""
+
+
+@dataclass(slots=True)
+class Flight:
+    """Frames that were appended and not yet shown by every sink.
+
+    `done` is what the sinks last told. A frame whose answer was lost, or that an earlier producer appended,
+    counts as a frame but has no known id or size.
+    """
+
+    max_frames: int
+    max_bytes: int
+    next_seq: int = 0
+    done: int = 0
+    bytes: int = 0
+    known: deque[tuple[int, str, int]] = field(default_factory=deque)
+
+    def add(self, stream_id: str | None, size: int) -> None:
+        if stream_id is not None:
+            self.known.append((self.next_seq, stream_id, size))
+            self.bytes += size
+        self.next_seq += 1
+
+    def settle(self, done: int) -> list[str]:
+        """Note that all frames below `done` have been shown; returns the ids that can be deleted."""
+        self.done = done
+        ids = []
+        while self.known and self.known[0][0] < done:
+            _, stream_id, size = self.known.popleft()
+            self.bytes -= size
+            ids.append(stream_id)
+        return ids
+
+    def restart(self, seq: int) -> None:
+        """The server forgot frames: go on with `seq`."""
+        self.next_seq, self.done, self.bytes = seq, 0, 0
+        self.known.clear()
+
+    def filled(self, part: float = 1.0) -> bool:
+        """Whether this part of the room is taken."""
+        frames = self.next_seq - self.done
+        return frames >= part * self.max_frames or self.bytes >= part * self.max_bytes
+
+
+def run_lossless(job: Job, start: int) -> None:
+    """Produce one source, opened at picture number `start`, to its end.
+
+    Raises:
+        EmotionError: the source failed, or another producer has taken the camera over.
+        Stopped: told to stop before the end.
+    """
+    flight = Flight(job.options.in_flight, job.options.in_flight_bytes, start)
+    while not job.context.stop.is_set():
+        _wait_for_room(job, flight)
+        picture = job.source.read()
+        if picture is None:
+            if not job.context.stop.is_set():
+                _finish(job, flight)
+            return
+        job.context.alive()
+        frame = job.frame(picture, flight.next_seq, picture.media_time)
+        if _append(job, flight, frame):
+            job.context.observer.frames(1)
+
+
+def _wait_for_room(job: Job, flight: Flight) -> None:
+    # Looking only at half full saves round trips; looking no later keeps memory well below the limit.
+    if flight.filled(0.5):
+        _look(job, flight)
+    while flight.filled():
+        job.pause(LOOK_AGAIN)
+        _look(job, flight)
+
+
+def _look(job: Job, flight: Flight) -> int | None:
+    """Ask how far the sinks are and delete what they have shown."""
+    done = job.patiently(lambda: job.streams.done(job.camera, job.epoch))
+    ids = flight.settle(done or 0)
+    if ids:
+        job.patiently(lambda: job.streams.delete_frames(ids))
+    return done
+
+
+def _append(job: Job, flight: Flight, frame: Frame) -> bool:
+    """Append the frame, once, whatever happens in between. False: the server had forgotten earlier frames, and
+    the source was opened anew to send them again."""
+    wait = LOOK_AGAIN
+    while True:
+        try:
+            stream_id = job.streams.append_frame(frame, job.token, None)
+        except (RedisError, EmotionError) as e:
+            # It may have been appended or not: the position tells. A lease that only ran out is taken again.
+            level = logging.WARNING if wait == LOOK_AGAIN else logging.DEBUG
+            log.log(level, "camera %s: %s; trying again", job.camera, short(e))
+        else:
+            if stream_id is not None:
+                flight.add(stream_id, len(frame.jpeg))
+                return True
+        position = job.patiently(lambda: _reclaim(job))
+        if position == flight.next_seq + 1:
+            flight.add(None, 0)
+            return True
+        if position != flight.next_seq:
+            log.warning(
+                "camera %s: Redis knows %d frames, not %d: going back", job.camera, position, flight.next_seq
+            )
+            flight.restart(position)
+            job.source.open(position)
+            return False
+        job.pause(wait)
+        wait = min(wait * 2, LONGEST_WAIT)
+        _look(job, flight)  # what is shown can go: perhaps the server's memory is full
+
+
+def _reclaim(job: Job) -> int:
+    """Hold the lease again; returns the seq that comes next."""
+    job.hold_lease()
+    return job.streams.position(job.camera, job.epoch)
+
+
+def _finish(job: Job, flight: Flight) -> None:
+    """Tell the end, then wait for the last frames to be shown, to delete them."""
+    count = flight.next_seq
+    job.patiently(lambda: job.streams.finish(job.camera, job.epoch, count))
+    log.info("camera %s: all %d frames are sent", job.camera, count)
+    while flight.known:
+        done = _look(job, flight)
+        if done is None:
+            return  # nobody is there who would show them
+        if flight.known:
+            job.pause(LINGER)

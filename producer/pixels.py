@@ -1,0 +1,78 @@
+"""From the bytes of a picture's file to upright BGR pixels."""
+
+from typing import Any, cast
+
+import cv2
+import numpy as np
+
+from producer.header import Header
+from producer.source import Image
+
+
+def decode(data: bytes, header: Header) -> Image:
+    """Decode `data`, whose size has been checked, to an upright picture, uint8 `[height, width, 3]`, BGR.
+
+    16 bits become 8, gray becomes three channels, transparent parts become white.
+
+    Raises:
+        ValueError: it cannot be decoded.
+    """
+    flags = cv2.IMREAD_UNCHANGED
+    if header.kind == "jpeg":
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        raw: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        raw = None
+    if raw is None or raw.size == 0:
+        raise ValueError("it is damaged")
+    return upright(to_bgr(raw), header.orientation)
+
+
+def to_bgr(raw: np.ndarray[Any, Any]) -> Image:
+    """Any decoded array, `[height, width]` or `[height, width, 1 to 4]`, as uint8 `[height, width, 3]`. Pure.
+
+    Raises:
+        ValueError: pixels of a kind that no photo has.
+    """
+    pixels = to_bytes(raw)
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, np.newaxis]
+    channels = pixels.shape[2]
+    if channels in (2, 4) and int(pixels[:, :, -1].min()) == 255:
+        pixels = pixels[:, :, :-1]
+    elif channels in (2, 4):
+        alpha = pixels[:, :, -1:].astype(np.uint16)
+        color = pixels[:, :, :-1].astype(np.uint16)
+        pixels = ((color * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    elif channels not in (1, 3):
+        raise ValueError(f"it has {channels} channels")
+    if pixels.shape[2] == 1:
+        pixels = np.repeat(pixels, 3, axis=2)
+    return cast(Image, np.ascontiguousarray(pixels))
+
+
+def to_bytes(raw: np.ndarray[Any, Any]) -> Image:
+    """The full range of the array's type as 0 to 255; floating-point pixels count from 0 to 1. Pure.
+
+    Raises:
+        ValueError: pixels of a kind that no photo has.
+    """
+    if raw.dtype == np.uint8:
+        return cast(Image, raw)
+    if raw.dtype == np.uint16:
+        return cast(Image, cv2.convertScaleAbs(raw, alpha=1 / 257))
+    if raw.dtype in (np.float32, np.float64):
+        return np.asarray(np.clip(np.nan_to_num(raw), 0, 1) * 255 + 0.5, np.uint8)
+    raise ValueError(f"its pixels are {raw.dtype}")
+
+
+def upright(image: Image, orientation: int) -> Image:
+    """Undo an EXIF orientation, 1 to 8. Pure."""
+    if orientation in (5, 6, 7, 8):
+        image = np.transpose(image, (1, 0, 2))
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return np.asarray(np.ascontiguousarray(image), np.uint8)

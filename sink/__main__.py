@@ -1,0 +1,44 @@
+"""`python -m sink`: one sink process."""
+
+import sys
+
+from shared.cli import Command, Values
+from shared.errors import UsageError
+from shared.messages import CAMERA_NAME
+from shared.options import CommonOptions, LinkOptions, SinkOptions
+from shared.service import Service, open_streams
+from shared.settings import build
+from sink.loop import Sink
+from sink.outputs import open_outputs
+
+
+def run(values: Values) -> None:
+    """Show and store results until told to stop.
+
+    Raises:
+        EmotionError: the server cannot be reached, or an output is gone for good.
+        UsageError: an output or the sink's name is wrong.
+    """
+    options = build(SinkOptions, values)
+    link = build(LinkOptions, values)
+    if not CAMERA_NAME.fullmatch(options.sink):
+        raise UsageError(f"--sink {options.sink!r}: use letters, digits, '_', '.' and '-', 64 at the most")
+    service = Service("sink", link.slot, build(CommonOptions, values), link.parent)
+    service.start()
+    streams = open_streams(link, service)
+    try:
+        outputs = open_outputs(options.output, many=options.per_camera, fps=options.video_fps)
+        Sink(service, streams, options.sink, outputs, options.hold_back).run()
+    finally:
+        service.close(streams)
+
+
+COMMAND = Command(
+    "sink",
+    "Show and store results in order: stream `emotions` in.",
+    (LinkOptions, SinkOptions),
+    run,
+)
+
+if __name__ == "__main__":
+    sys.exit(COMMAND.main())

@@ -1,0 +1,220 @@
+"""Draws results on pictures. Pure: every function returns a new picture, readable from 320 to 3840 px width."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from sink.output import Face, Image, Result
+
+Colour = tuple[int, int, int]
+"""BGR."""
+
+COLOURS: dict[str, Colour] = {
+    "angry": (60, 60, 235),
+    "disgust": (70, 150, 60),
+    "fear": (220, 90, 170),
+    "happy": (60, 210, 250),
+    "sad": (225, 140, 50),
+    "surprise": (80, 150, 255),
+    "neutral": (205, 205, 205),
+}
+_OTHERS: tuple[Colour, ...] = ((200, 200, 80), (140, 100, 240), (110, 220, 150), (180, 130, 130))
+_WHITE: Colour = (255, 255, 255)
+_BLACK: Colour = (0, 0, 0)
+_DARK: Colour = (40, 34, 30)
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_SMALLEST_TEXT = 0.36
+
+
+@dataclass(frozen=True, slots=True)
+class _Rect:
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def overlap(self, other: "_Rect") -> int:
+        """Pixels in common."""
+        width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        return max(0, width) * max(0, height)
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A line of text that fits, with the padding around it. `rise` and `drop` are above and below its base."""
+
+    text: str
+    scale: float
+    weight: int
+    width: int
+    rise: int
+    drop: int
+    pad: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.width + 2 * self.pad, self.rise + self.drop + 2 * self.pad
+
+
+class Rate:
+    """Frames per second of one camera over its last `window` seconds."""
+
+    def __init__(self, window: float = 2.0) -> None:
+        self._window = window
+        self._times: list[float] = []
+
+    def update(self, shown_at: float) -> float | None:
+        """Count a frame shown at this time, seconds; None while there is nothing to compare it with."""
+        times = [t for t in self._times if 0 <= shown_at - t <= self._window]
+        self._times = [*times, shown_at][-1000:]
+        span = shown_at - self._times[0]
+        return (len(self._times) - 1) / span if span > 0 else None
+
+
+def annotate(image: Image, result: Result, fps: float | None = None) -> Image:
+    """A copy of a frame with boxes, labels and a header; for a frame with an error, a plate of its size.
+
+    Args:
+        image: the frame, `[height, width, 3]`, uint8, BGR.
+        result: what to draw; boxes are in pixels of `image`.
+        fps: rate for the header; None leaves it out.
+    """
+    height, width = image.shape[:2]
+    if result.outcome.status != "ok":
+        return plate(width, height, result, fps)
+    out = image.copy()
+    unit = _unit(width, height)
+    styles = [_style(result, face) for face in result.faces]
+    for face, (_, colour) in zip(result.faces, styles, strict=True):
+        _outline(out, face, colour, unit)
+    taken = [_header(out, result, fps, unit)]
+    for face, (text, colour) in zip(result.faces, styles, strict=True):
+        taken.append(_label(out, face, text, colour, unit, taken))
+    return out
+
+
+def plate(width: int, height: int, result: Result, fps: float | None = None) -> Image:
+    """A plain dark picture that says why there is no frame to show."""
+    out = np.full((height, width, 3), _DARK, np.uint8)
+    unit = _unit(width, height)
+    _header(out, result, fps, unit)
+    error = result.outcome.status != "ok"
+    title = f"frame {result.info.seq}: {'error' if error else 'no picture'}"
+    reason = result.outcome.reason or ("" if error else "it is no longer in the stream")
+    scale = _scale(unit)
+    lines = [_fit(title, scale * 1.3, width)]
+    lines += [_fit(line, scale, width) for line in _wrap(reason, scale, int(width * 0.9))]
+    gap = max(1, round(4 * unit))
+    y = max(0, (height - sum(line.size[1] + gap for line in lines)) // 2)
+    for i, line in enumerate(lines):
+        _write(out, line, (width - line.size[0]) // 2, y, (90, 110, 255) if error and i == 0 else (210, 210, 210))
+        y += line.size[1] + gap
+    return out
+
+
+def _unit(width: int, height: int) -> float:
+    """1 for a picture of 640x360; lines and letters grow with it."""
+    return max(0.4, min(width, height * 16 / 9) / 640)
+
+
+def _scale(unit: float) -> float:
+    return max(_SMALLEST_TEXT, 0.5 * unit)
+
+
+def _style(result: Result, face: Face) -> tuple[str, Colour]:
+    best = max(range(len(face.probabilities)), key=face.probabilities.__getitem__)
+    name = result.labels[best]
+    colour = COLOURS.get(name, _OTHERS[best % len(_OTHERS)])
+    return f"#{face.track} {name} {face.probabilities[best] * 100:.0f}%", colour
+
+
+def _outline(out: Image, face: Face, colour: Colour, unit: float) -> None:
+    line = max(1, round(2 * unit))
+    b = face.box
+    corners = (b.x, b.y), (b.x + b.width - 1, b.y + b.height - 1)
+    # A dark rim keeps light boxes visible on light pictures.
+    cv2.rectangle(out, *corners, _BLACK, line + 2 * max(1, round(0.7 * unit)), cv2.LINE_AA)
+    cv2.rectangle(out, *corners, colour, line, cv2.LINE_AA)
+
+
+def _label(out: Image, face: Face, text: str, colour: Colour, unit: float, taken: Sequence[_Rect]) -> _Rect:
+    """Draw a face's label in the picture, beside what is there already if that can be."""
+    height, width = out.shape[:2]
+    b = face.box
+    scale = _scale(unit)
+    natural = _measure(text, scale).size[0]
+    # Labels of small faces shrink towards their box, so that groups stay readable.
+    shrunk = scale * min(1.0, max(1.5 * b.width / natural, 0.6))
+    line = _fit(text, max(_SMALLEST_TEXT, shrunk), width)
+    w, h = line.size
+    places = [
+        _Rect(min(max(x, 0), max(0, width - w)), min(max(y, 0), max(0, height - h)), w, h)
+        for x, y in (
+            (b.x, b.y - h),
+            (b.x, b.y + b.height),
+            (b.x + b.width - w, b.y - h),
+            (b.x, b.y),
+            (b.x, b.y + b.height - h),
+            (b.x + b.width, b.y),
+            (b.x, taken[0].height),
+        )
+    ]
+    rect = min(places, key=lambda place: sum(place.overlap(other) for other in taken))
+    cv2.rectangle(out, (rect.x, rect.y), (rect.x + w - 1, rect.y + h - 1), colour, cv2.FILLED)
+    bright = 0.114 * colour[0] + 0.587 * colour[1] + 0.299 * colour[2] > 120
+    _write(out, line, rect.x, rect.y, _BLACK if bright else _WHITE)
+    return rect
+
+
+def _header(out: Image, result: Result, fps: float | None, unit: float) -> _Rect:
+    """A translucent strip in the top left corner: camera, frame rate, age of the frame."""
+    rate = "" if fps is None else f"  {fps:.1f} fps"
+    rest = f"{rate}  {_age(result.latency)}"
+    width = out.shape[1]
+    scale = max(_SMALLEST_TEXT, 0.45 * unit)
+    name = result.info.camera
+    while len(name) > 4 and _measure(name + rest, scale).size[0] > width:
+        name = name[:-3] + ".."
+    line = _fit(name + rest, scale, width)
+    w, h = min(line.size[0], width), min(line.size[1], out.shape[0])
+    out[:h, :w] = out[:h, :w] // 3
+    _write(out, line, 0, 0, (235, 235, 235))
+    return _Rect(0, 0, w, h)
+
+
+def _age(latency: float) -> str:
+    return f"{latency * 1000:.0f} ms" if latency < 10 else f"{latency:.0f} s"
+
+
+def _measure(text: str, scale: float) -> _Text:
+    weight = max(1, round(1.6 * scale))
+    (width, rise), drop = cv2.getTextSize(text, _FONT, scale, weight)
+    return _Text(text, scale, weight, width, rise, drop // 2, max(2, round(6 * scale)))
+
+
+def _fit(text: str, scale: float, width: int) -> _Text:
+    """The text at this scale, or smaller where it would not fit into `width` pixels."""
+    line = _measure(text, scale)
+    while line.size[0] > width and scale > 0.05:
+        scale *= 0.9
+        line = _measure(text, scale)
+    return line
+
+
+def _wrap(text: str, scale: float, width: int, limit: int = 4) -> list[str]:
+    """Break a text into at most `limit` lines of at most `width` pixels."""
+    lines: list[str] = []
+    for word in text[:400].split():
+        if lines and _measure(f"{lines[-1]} {word}", scale).size[0] <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines if len(lines) <= limit else [*lines[: limit - 1], lines[limit - 1] + " ..."]
+
+
+def _write(out: Image, line: _Text, x: int, y: int, colour: Colour) -> None:
+    base = x + line.pad, y + line.pad + line.rise
+    cv2.putText(out, line.text, base, _FONT, line.scale, colour, line.weight, cv2.LINE_AA)

@@ -1,0 +1,196 @@
+"""The sink's loop: reads results, restores their order, shows them everywhere, and only then acknowledges.
+
+A sink name is a consumer group with one active process under a lease; a second process waits as standby. What
+the process before it read but did not show is still pending under the same consumer name and is read first.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from shared.errors import DecodeError
+from shared.messages import Emotions, FrameInfo, decode_emotions
+from shared.service import Service
+from shared.streams import Done, Entry, LeaseLost, Streams
+from sink.order import Released, Reorder
+from sink.output import Face, Image, Output, Result
+from sink.stats import Stats
+from sink.tracks import Tracker
+
+log = logging.getLogger(__name__)
+
+LEASE_SECONDS = 5.0
+BATCH = 64
+"""Messages read at once."""
+BLOCK = 0.5
+BLOCK_HOLDING = 0.05
+"""Seconds to wait for new messages, and while live frames are held back for a missing one."""
+
+
+class Sink:
+    """Shows the results of one shard on all outputs of one sink name."""
+
+    def __init__(
+        self, service: Service, streams: Streams, name: str, outputs: Sequence[Output], hold_back: float
+    ) -> None:
+        self._service = service
+        self._streams = streams
+        self._name = name
+        self._outputs = outputs
+        self._order = Reorder(hold_back)
+        self._hold_back = hold_back
+        self._trackers: dict[str, tuple[str, Tracker]] = {}
+        self._stats = Stats()
+        self._restored = False
+        self._metrics = service.metrics
+
+    def run(self) -> None:
+        """Show results until the service is stopped.
+
+        Raises:
+            EmotionError: an output is gone for good.
+        """
+        try:
+            self._service.keep_connected(self._connected)
+        finally:
+            for output in self._outputs:
+                output.close()
+
+    def _connected(self) -> None:
+        streams = self._streams
+        if not self._wait_for_lease():
+            return
+        streams.ensure_group(streams.keys.emotions, self._name)
+        streams.register_sink(self._name)
+        self._restore()
+        self._service.is_ready(streams)
+        after = "0"
+        while not self._service.stopping:
+            if self._service.tick(streams):
+                self._housekeeping()
+            if after:
+                entries = streams.read_own(streams.keys.emotions, self._name, self._name, after, BATCH)
+                after = entries[-1].id if entries else ""
+            else:
+                block = BLOCK_HOLDING if self._order.holding else BLOCK
+                entries = streams.read_new(streams.keys.emotions, self._name, self._name, BATCH, block)
+            self._take(entries)
+            self._show()
+        self._show(math.inf)  # told to stop: live frames wait for nobody any more
+        streams.release(f"sink:{self._name}", self._service.worker)
+
+    def _wait_for_lease(self) -> bool:
+        """False: told to stop while waiting."""
+        waiting = False
+        while not self._streams.lease(f"sink:{self._name}", self._service.worker, LEASE_SECONDS):
+            if not waiting:
+                log.info("another process is the active sink %r: standing by", self._name)
+            waiting = True
+            self._service.tick(self._streams)
+            if self._service.stop.wait(0.5):
+                return False
+        return True
+
+    def _restore(self) -> None:
+        """Once per process: continue where the process before this one stopped."""
+        if self._restored:
+            return
+        self._restored = True
+        progress = self._streams.progress()
+        for (sink, camera, epoch), seq in progress.shown.items():
+            if sink == self._name:
+                self._order.resume(camera, epoch, seq)
+        if self._name in progress.stats:
+            self._stats = Stats.from_bytes(progress.stats[self._name])
+            self._order.duplicates = self._stats.duplicates
+
+    def _housekeeping(self) -> None:
+        if not self._streams.lease(f"sink:{self._name}", self._service.worker, LEASE_SECONDS):
+            raise LeaseLost(f"sink {self._name!r} has been taken over by another process")
+        emotions = self._streams.keys.emotions
+        self._streams.trim_used(emotions)
+        self._service.observe_lag(self._streams, emotions, self._name)
+
+    def _take(self, entries: Sequence[Entry]) -> None:
+        now = time.monotonic()
+        garbage = []
+        for entry in entries:
+            try:
+                self._order.add(decode_emotions(entry.fields, entry.id), entry.id, now)
+            except DecodeError as e:
+                log.warning("emotions: entry %s is not a message (%s): set aside", entry.id, e)
+                self._metrics.decode_errors.inc()
+                self._metrics.dead_letters.inc()
+                garbage.append(Done(entry.id, dead=f"not a message: {e}"))
+        if garbage:
+            keys = self._streams.keys
+            self._streams.hop(keys.emotions, self._name, keys.emotions, garbage)
+
+    def _show(self, now: float | None = None) -> None:
+        """Show what is in order now, then acknowledge it with positions and statistics in one step."""
+        released = self._order.release(time.monotonic() if now is None else now)
+        if not released:
+            return
+        jpegs = self._fetch(released)
+        for item in released:
+            self._stats.missing += item.missing
+            self._metrics.missing.inc(item.missing)
+            if item.message is None:
+                continue
+            if item.message.outcome.status == "dropped":
+                self._stats.drop(item.message.outcome.reason or "unknown")
+                self._metrics.dropped(item.message.outcome.reason or "unknown").inc()
+            else:
+                self._write(item.message, jpegs.get(item.message.frame_id))
+        for output in self._outputs:
+            output.flush()
+        self._metrics.duplicates.inc(self._order.duplicates - self._stats.duplicates)
+        self._stats.duplicates = self._order.duplicates
+        positions = {}
+        for camera in {item.camera for item in released}:
+            position = self._order.position(camera)
+            if position is not None:
+                positions[camera] = position
+        ids = [i for item in released for i in item.ids]
+        self._streams.shown(self._name, ids, positions, self._stats.to_bytes())
+
+    def _fetch(self, released: Sequence[Released]) -> dict[str, bytes | None]:
+        """The JPEGs of the frames to show, by frame id, if any output wants pictures."""
+        if not any(output.needs_image for output in self._outputs):
+            return {}
+        ids = [item.message.frame_id for item in released if item.message and item.message.outcome.status == "ok"]
+        return dict(zip(ids, self._streams.fetch_jpegs(ids), strict=True))
+
+    def _write(self, message: Emotions, jpeg: bytes | None) -> None:
+        info = message.info
+        boxes = [face.box for face in message.faces]
+        tracks = self._tracker(info).update(boxes, info.media_time)
+        faces = tuple(
+            Face(track, face.box, face.weight, face.probabilities)
+            for track, face in zip(tracks, message.faces, strict=True)
+        )
+        latency = max(0.0, time.time() - info.captured_at)
+        result = Result(info, message.outcome, message.labels, faces, latency)
+        image = _decode(jpeg) if jpeg else None
+        for output in self._outputs:
+            output.write(result, image if output.needs_image else None)
+        self._stats.show(result)
+        self._metrics.frames.inc()
+        self._metrics.faces.inc(len(faces))
+        self._metrics.latency.observe(latency)
+
+    def _tracker(self, info: FrameInfo) -> Tracker:
+        epoch, tracker = self._trackers.get(info.camera, ("", Tracker()))
+        if epoch != info.epoch:
+            tracker = Tracker()
+            self._trackers[info.camera] = (info.epoch, tracker)
+        return tracker
+
+
+def _decode(jpeg: bytes) -> Image | None:
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return None if image is None else np.asarray(image, np.uint8)

@@ -1,0 +1,139 @@
+"""Log lines: both formats, and no password in any of them."""
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.log import HumanFormatter, JsonFormatter, redact_url, setup_logging
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def undo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undoes what `setup_logging` changes in this process."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
+    for handler in root.handlers[:]:
+        if isinstance(handler.formatter, HumanFormatter | JsonFormatter):
+            root.removeHandler(handler)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("redis://:hunter2@host:6379/0", "redis://:***@host:6379/0"),
+        ("rtsp://user:hunter2@cam/stream", "rtsp://user:***@cam/stream"),
+        ("rediss://u:hunter2@h, rtsp://v:hunter2@c!", "rediss://u:***@h, rtsp://v:***@c!"),
+        ("RTSP://user:hunter2@cam", "RTSP://user:***@cam"),
+        ("rtsp://user:p@hunter2@cam/1", "rtsp://user:***@cam/1"),
+        ("rtsp://user:hunter2/x@cam/1", "rtsp://user:***@cam/1"),
+        ("rtsp://user:it's-hunter2@cam", "rtsp://user:***@cam"),
+        ("unix://:hunter2@/run/redis.sock?db=1", "unix://:***@/run/redis.sock?db=1"),
+        ("http://cam/v?user=a&password=hunter2&x=1", "http://cam/v?user=a&password=***&x=1"),
+        ("http://cam/v?PWD=hunter2", "http://cam/v?PWD=***"),
+        ("rtsp://cam/user=a_password=hunter2_ch=1", "rtsp://cam/user=a_password=***"),
+    ],
+)
+def test_passwords_are_hidden(text: str, expected: str) -> None:
+    assert redact_url(text) == expected
+    assert "hunter2" not in redact_url(f"in '{text}' it is")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis://localhost:6379/0",
+        "http://user@host:80/a",
+        "http://host:8080/mail@example",
+        "redis://[::1]:6379/0",
+        "plain text with a:b@c and password=x",
+        "saw rtsp://cam:554, then wrote to me@example",
+    ],
+)
+def test_the_rest_stays_as_it_is(text: str) -> None:
+    assert redact_url(text) == text
+
+
+@pytest.mark.usefixtures("undo")
+def test_human_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    setup_logging("info", "human", "detector")
+    logging.getLogger("x").info("opened %s", "rtsp://u:hunter2@cam")
+    logging.getLogger("x").debug("not severe enough")
+    logging.getLogger("x").warning("two\nlines \x1b[31mred")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith(" INFO    detector  opened rtsp://u:***@cam")
+    assert second.endswith(r" WARNING detector  two\x0alines \x1b[31mred")
+
+
+@pytest.mark.usefixtures("undo")
+def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    setup_logging("debug", "json", "sink")
+    try:
+        raise OSError('no way to redis://:hunter2@host: "quoted"')
+    except OSError:
+        logging.getLogger("shared.x").exception("lost %s", "redis://:hunter2@host", stack_info=True)
+    (text,) = capsys.readouterr().err.splitlines()
+    line = json.loads(text)
+    assert line["level"] == "error"
+    assert line["stage"] == "sink"
+    assert line["logger"] == "shared.x"
+    assert line["message"] == "lost redis://:***@host"
+    assert line["time"].endswith("+00:00")
+    assert 'OSError: no way to redis://:***@host: "quoted"' in line["exception"]
+    assert "hunter2" not in text
+
+
+@pytest.mark.usefixtures("undo")
+def test_chained_exceptions_are_redacted(capsys: pytest.CaptureFixture[str]) -> None:
+    setup_logging("info", "human", "producer")
+    url = "rtsp://u:hunter" + "2@cam"
+    try:
+        try:
+            raise OSError(url)
+        except OSError as e:
+            raise RuntimeError("again " + url) from e
+    except RuntimeError:
+        logging.getLogger("x").exception("camera")
+    err = capsys.readouterr().err
+    assert "RuntimeError: again rtsp://u:***@cam" in err
+    assert "OSError: rtsp://u:***@cam" in err
+    assert "hunter2" not in err
+
+
+@pytest.mark.usefixtures("undo")
+def test_setting_up_again_replaces_the_first(capsys: pytest.CaptureFixture[str]) -> None:
+    setup_logging("info", "human", "one")
+    setup_logging("info", "human", "two")
+    logging.getLogger("x").info("once")
+    assert capsys.readouterr().err.count("once") == 1
+
+
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_uncaught_exceptions_become_redacted_log_lines(where: str) -> None:
+    program = (
+        "import threading\n"
+        "from shared.log import setup_logging\n"
+        "setup_logging('info', 'json', 'sink')\n"
+        "def fail():\n"
+        "    raise ValueError('redis://:' + 'hunter' + '2@host')\n"
+        + ("fail()" if where == "main" else "t = threading.Thread(target=fail); t.start(); t.join()")
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == (1 if where == "main" else 0)
+    (text,) = done.stderr.splitlines()
+    line = json.loads(text)
+    assert line["level"] == "critical"
+    assert line["message"] == "unexpected ValueError"
+    assert "redis://:***@host" in line["exception"]
+    assert "hunter2" not in done.stderr
