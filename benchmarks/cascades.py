@@ -1,4 +1,4 @@
-"""Measure cascades and their settings on photos with known faces: recall, precision, false faces, time.
+"""Measure cascades and their settings on photos with known faces: recall, precision, false faces, CPU time.
 
 Usage: python benchmarks/cascades.py DATA
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from producer.source import parse_sources
 from redis.exceptions import RedisError
 
 from emotion.server import EmbeddedServer
 from emotion.summary import progress_line, text_summary
 from emotion.supervisor import Plan, Supervisor
+from producer.loop import check_recordings, plan
 from shared.cli import Command, Values
 from shared.errors import EmotionError
 from shared.options import (
@@ -35,6 +35,7 @@ from shared.options import (
 from shared.service import Service, open_streams
 from shared.settings import build, to_flags
 from shared.streams import Progress, Streams
+from sink.outputs import parse as check_outputs
 from sink.outputs import truncate
 from sink.stats import Stats
 
@@ -71,15 +72,16 @@ class Run:
         self._run_id = secrets.token_hex(4)
         self._common = build(CommonOptions, values)
         self._options = build(RunOptions, values)
-        self._sources = parse_sources(values.get("source", ()))
-        self._sink = replace(build(SinkOptions, values), per_camera=len(self._sources) > 1)
         self._producer = replace(build(ProducerOptions, values), run_id=self._run_id)
+        mode, sources = plan(self._producer)
+        self._is_live = mode == "live"
+        self._sink = replace(build(SinkOptions, values), per_camera=len(sources) > 1)
         self._values = values
         link = build(LinkOptions, values)
         self._embedded = (
             None
             if "redis" in values
-            else EmbeddedServer(directory / "server", MOST_MEMORY, durable=not self._is_live())
+            else EmbeddedServer(directory / "server", MOST_MEMORY, durable=not self._is_live)
         )
         self._link = replace(
             link,
@@ -90,17 +92,14 @@ class Run:
         self._supervisor = Supervisor(directory / "logs")
         self._known: list[dict[str, Any]] = []
 
-    def _is_live(self) -> bool:
-        if self._producer.mode != "auto":
-            return self._producer.mode == "live"
-        return any(source.mode == "live" for source in self._sources)
-
     def run(self) -> dict[str, Any]:
         """Run to the end and return the summary.
 
         Raises:
             EmotionError: something ended the run; what was done before is kept.
         """
+        check_recordings(self._producer)
+        check_outputs(self._sink.output)
         if self._embedded:
             self._embedded.start()
         streams = open_streams(self._link, self._service)
@@ -173,7 +172,7 @@ class Run:
             progress = self._look(streams, started)
             if progress is not None and progress.all_shown:
                 return
-            if (self._service.stopping or self._is_live()) and time.monotonic() > deadline:
+            if (self._service.stopping or self._is_live) and time.monotonic() > deadline:
                 log.warning("stopped with frames still under way")
                 return
             time.sleep(POLL / 4)

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from shared.errors import EmotionError
+from shared.errors import EmotionError, UsageError
 
 log = logging.getLogger(__name__)
 
 MOST_CRASHES = 5
 """Crashes of one stage in a row, without progress in between, that end the run."""
 RESTART_PAUSE = 0.2
-FATAL = (1, 2)
+FATAL = (EmotionError.exit_code, UsageError.exit_code)
 """Exit codes of a process that said itself what is wrong: starting it again would not help."""
 
 
@@ -92,7 +92,8 @@ class Supervisor:
             if code == 0:
                 child.finished = True
             elif code in FATAL:
-                raise EmotionError(self.last_words(child.plan.name))
+                words = self.last_words(child.plan.name).removeprefix("emotion ")
+                raise UsageError(words) if code == UsageError.exit_code else EmotionError(words)
             elif child.restart_at == 0.0:
                 self._crashed(child, code, marks.get(child.plan.module, 0))
                 child.restart_at = time.monotonic() + RESTART_PAUSE

@@ -147,13 +147,21 @@ class LiveSource:
         opener: opens one connection.
         required: whether not getting a first picture is an error (cameras) or waited for (URLs).
         stall_after: seconds without a new picture after which it is opened again.
+        first_wait: seconds before the first new attempt; each further one waits twice as long, up to 30 s.
     """
 
     mode: Mode = "live"
     rate: float | None = None
 
     def __init__(
-        self, spec: SourceSpec, context: Context, opener: Open, *, required: bool, stall_after: float
+        self,
+        spec: SourceSpec,
+        context: Context,
+        opener: Open,
+        *,
+        required: bool,
+        stall_after: float,
+        first_wait: float = FIRST_WAIT,
     ) -> None:
         self.name = spec.name
         self.url = printable(spec.target)
@@ -164,7 +172,7 @@ class LiveSource:
         self._grabber: Grabber | None = None
         self._watch = FreezeWatch(stall_after)
         self._began = 0.0
-        self._wait = FIRST_WAIT
+        self._wait = self._first_wait = first_wait
         self._told: set[str] = set()
         self._waiting: tuple[Image, float] | None = None
 
@@ -245,4 +253,4 @@ class LiveSource:
         if self._told:
             log.info("camera %s: it delivers again", self.name)
             self._told.clear()
-        self._wait = FIRST_WAIT
+        self._wait = self._first_wait

@@ -92,6 +92,33 @@ def plan(options: ProducerOptions) -> tuple[Mode, tuple[SourceSpec, ...]]:
     return ("live" if live else "lossless"), specs
 
 
+def check_recordings(options: ProducerOptions) -> None:
+    """Open and close every file and folder of `options`, so that a wrong one is told before anything starts.
+
+    Raises:
+        UsageError: the options do not fit together.
+        EmotionError: one of them cannot be read.
+    """
+    mode, specs = plan(options)
+    context = Context(threading.Event(), _Nobody())
+    for spec in specs:
+        if spec.kind in ("video", "pictures"):
+            source = make_source(spec, mode, options, context)
+            try:
+                source.open()
+            finally:
+                source.close()
+
+
+class _Nobody:
+    """Observes nothing."""
+
+    def frames(self, n: int) -> None: ...
+    def dropped(self, reason: str, n: int) -> None: ...
+    def errors(self, n: int) -> None: ...
+    def reconnects(self) -> None: ...
+
+
 def run_producers(
     options: ProducerOptions,
     streams_factory: Callable[[], Streams],

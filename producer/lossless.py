@@ -87,7 +87,18 @@ def _wait_for_room(job: Job, flight: Flight) -> None:
         _look(job, flight)
     while flight.filled():
         job.pause(LOOK_AGAIN)
+        # A server that was emptied meanwhile would keep us waiting for ever.
+        position = job.patiently(lambda: job.streams.position(job.camera, job.epoch))
+        if position != flight.next_seq:
+            _go_back(job, flight, position)
         _look(job, flight)
+
+
+def _go_back(job: Job, flight: Flight, position: int) -> None:
+    """The server has forgotten frames: send them again. Sinks leave out what they have shown before."""
+    log.warning("camera %s: Redis knows %d frames, not %d: going back", job.camera, position, flight.next_seq)
+    flight.restart(position)
+    job.source.open(position)
 
 
 def _look(job: Job, flight: Flight) -> int | None:
@@ -119,11 +130,7 @@ def _append(job: Job, flight: Flight, frame: Frame) -> bool:
             flight.add(None, 0)
             return True
         if position != flight.next_seq:
-            log.warning(
-                "camera %s: Redis knows %d frames, not %d: going back", job.camera, position, flight.next_seq
-            )
-            flight.restart(position)
-            job.source.open(position)
+            _go_back(job, flight, position)
             return False
         job.pause(wait)
         wait = min(wait * 2, LONGEST_WAIT)

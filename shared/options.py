@@ -87,9 +87,7 @@ class ProducerOptions:
 class DetectorOptions:
     """How faces are found."""
 
-    cascade: str = option(
-        "haarcascade_frontalface_alt2", "Haar cascade: a name that OpenCV ships, or an XML file"
-    )
+    cascade: str = option("haarcascade_frontalface_alt2", "Haar cascade: a name that OpenCV ships, or an XML file")
     scale_factor: float = option(1.15, "step between the scales searched", low=1.01, high=2)
     min_neighbors: int = option(3, "overlapping hits that make a face", low=1, high=50)
     min_face: float = option(

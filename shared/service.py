@@ -1,4 +1,4 @@
-"""What every process of the pipeline has around its loop: signals, metrics, health, its entry among the workers."""
+"""What every process has around its loop: signals, metrics, health, its entry among the workers."""
 
 import json
 import logging
@@ -116,7 +116,7 @@ class Service:
                 level = logging.WARNING if wait == FIRST_WAIT else logging.DEBUG
                 log.log(level, "Redis: %s: trying again", redact_url(str(e)))
                 self.metrics.reconnects.inc()
-                self.heartbeat.beat()
+                self.tick(None)
                 self.stop.wait(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
 

@@ -48,10 +48,13 @@ if redis.call('GET', lease) ~= token then
 end
 redis.call('PEXPIRE', lease, ttl)
 local at = redis.call('HGET', progress, 'at|' .. camera)
+local position = 0
 if at then
   local stored, count = string.match(at, '^(.*) (%d+)$')
-  if stored == epoch and tonumber(count) > tonumber(seq) then return false end
+  if stored == epoch then position = tonumber(count) end
 end
+if position > tonumber(seq) then return false end
+if position < tonumber(seq) then return redis.error_reply('GAP ' .. camera) end
 local id
 if tonumber(maxlen) > 0 then
   id = redis.call('XADD', frames, 'MAXLEN', '~', maxlen, '*', 'h', header, 'j', jpeg)
@@ -208,6 +211,8 @@ class Streams:
 
         Raises:
             LeaseLost: the lease is not held by `token` (any more).
+            RedisError: among others when frames before this one are unknown to the server, because it was
+                flushed: read `position` again.
         """
         fields = encode_frame(frame)
         info = frame.info

@@ -179,7 +179,7 @@ class Worker(Generic[In, Out]):
         return Done(entry.id, self._route.encode(result), dead, entry.deliveries)
 
     def _process(self, batch: Sequence[In]) -> Sequence[tuple[Out, str]]:
-        """Results with the reason of a dead letter, if any. A batch that fails is halved until the bad one is found."""
+        """Results, each with the reason of a dead letter or "". A batch that fails is halved until the bad one is found."""
         if not batch:
             return []
         try:

@@ -7,7 +7,8 @@ the process before it read but did not show is still pending under the same cons
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -45,6 +46,9 @@ class Sink:
         self._hold_back = hold_back
         self._trackers: dict[str, tuple[str, Tracker]] = {}
         self._stats = Stats()
+        self._unshown: deque[Released] = deque()
+        self._shown: list[Released] = []
+        self._duplicates = 0
         self._restored = False
         self._metrics = service.metrics
 
@@ -106,7 +110,6 @@ class Sink:
                 self._order.resume(camera, epoch, seq)
         if self._name in progress.stats:
             self._stats = Stats.from_bytes(progress.stats[self._name])
-            self._order.duplicates = self._stats.duplicates
 
     def _housekeeping(self) -> None:
         if not self._streams.lease(f"sink:{self._name}", self._service.worker, LEASE_SECONDS):
@@ -131,34 +134,42 @@ class Sink:
             self._streams.hop(keys.emotions, self._name, keys.emotions, garbage)
 
     def _show(self, now: float | None = None) -> None:
-        """Show what is in order now, then acknowledge it with positions and statistics in one step."""
-        released = self._order.release(time.monotonic() if now is None else now)
-        if not released:
+        """Show what is in order now, then acknowledge it with positions and statistics in one step.
+
+        What is released but not shown, and shown but not acknowledged, is kept over a lost connection.
+        """
+        self._unshown.extend(self._order.release(time.monotonic() if now is None else now))
+        jpegs = self._fetch(self._unshown)
+        while self._unshown:
+            item = self._unshown.popleft()
+            self._show_one(item, jpegs)
+            self._shown.append(item)
+        if not self._shown:
             return
-        jpegs = self._fetch(released)
-        for item in released:
-            self._stats.missing += item.missing
-            self._metrics.missing.inc(item.missing)
-            if item.message is None:
-                continue
-            if item.message.outcome.status == "dropped":
-                self._stats.drop(item.message.outcome.reason or "unknown")
-                self._metrics.dropped(item.message.outcome.reason or "unknown").inc()
-            else:
-                self._write(item.message, jpegs.get(item.message.frame_id))
         for output in self._outputs:
             output.flush()
-        self._metrics.duplicates.inc(self._order.duplicates - self._stats.duplicates)
-        self._stats.duplicates = self._order.duplicates
-        positions = {}
-        for camera in {item.camera for item in released}:
-            position = self._order.position(camera)
-            if position is not None:
-                positions[camera] = position
-        ids = [i for item in released for i in item.ids]
+        self._metrics.duplicates.inc(self._order.duplicates - self._duplicates)
+        self._stats.duplicates += self._order.duplicates - self._duplicates
+        self._duplicates = self._order.duplicates
+        places = {item.camera: self._order.position(item.camera) for item in self._shown}
+        positions = {camera: place for camera, place in places.items() if place is not None}
+        ids = [i for item in self._shown for i in item.ids]
         self._streams.shown(self._name, ids, positions, self._stats.to_bytes())
+        self._shown.clear()
 
-    def _fetch(self, released: Sequence[Released]) -> dict[str, bytes | None]:
+    def _show_one(self, item: Released, jpegs: dict[str, bytes | None]) -> None:
+        self._stats.missing += item.missing
+        self._metrics.missing.inc(item.missing)
+        if item.message is None:
+            return
+        outcome = item.message.outcome
+        if outcome.status == "dropped":
+            self._stats.drop(outcome.reason or "unknown")
+            self._metrics.dropped(outcome.reason or "unknown").inc()
+        else:
+            self._write(item.message, jpegs.get(item.message.frame_id))
+
+    def _fetch(self, released: Iterable[Released]) -> dict[str, bytes | None]:
         """The JPEGs of the frames to show, by frame id, if any output wants pictures."""
         if not any(output.needs_image for output in self._outputs):
             return {}

@@ -203,7 +203,7 @@ class _Encoder:
             self._container.metadata["comment"] = comment
             rate = Fraction(fps or 25).limit_denominator(1001)
             # zerolatency: no frame waits in the encoder, where it would die with the process.
-            settings = {"preset": "veryfast", "tune": "zerolatency", "crf": "23", "g": "30"}
+            settings = {"preset": "superfast", "tune": "zerolatency", "crf": "23", "g": "30"}
             self._stream = self._container.add_stream("libx264", rate=rate, options=settings)
             self._stream.width, self._stream.height = self.size
             self._stream.pix_fmt = "yuv420p"

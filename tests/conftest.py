@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -53,3 +54,17 @@ def make_frame(seq: int = 0, camera: str = "cam", epoch: str = "run", **changes:
     """A lossless frame of one plain picture."""
     info = FrameInfo(camera, "test", epoch, seq, 1e9 + seq, seq / 10, 64, 48, "lossless")
     return Frame(replace(info, **changes), make_jpeg())  # type: ignore[arg-type]
+
+
+def append_frames(streams: Streams, count: int, camera: str = "cam") -> list[str]:
+    """Append `count` lossless frames; returns their stream ids."""
+    assert streams.lease(f"camera:{camera}", "me", 60)
+    ids = [streams.append_frame(make_frame(seq, camera), "me", ttl=60) for seq in range(count)]
+    assert None not in ids
+    return [i for i in ids if i]
+
+
+def entries(streams: Streams, stream: str) -> list[tuple[str, dict[bytes, bytes]]]:
+    """All entries of a stream, with their ids."""
+    found = cast(list[tuple[bytes, dict[bytes, bytes]]], streams.client.xrange(stream))
+    return [(i.decode(), fields) for i, fields in found]

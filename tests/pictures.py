@@ -18,13 +18,18 @@ SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 def sample_frames() -> tuple[Image, ...]:
     """All frames of the sample clip, BGR."""
     with av.open(str(SAMPLE)) as clip:
-        return tuple(frame.to_ndarray(format="bgr24") for frame in clip.decode(video=0))
+        return tuple(np.asarray(f.to_ndarray(format="bgr24"), np.uint8) for f in clip.decode(video=0))
 
 
 def portraits() -> tuple[Image, Image]:
     """Two square pictures of 160 and 200 pixels, each with one face in its middle."""
     frame = sample_frames()[115]
     return frame[90:250, 95:255], frame[70:270, 360:560]
+
+
+def to_gray(image: Image) -> Image:
+    """The picture, BGR, in gray."""
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def encode(image: Image, suffix: str = ".jpg") -> bytes:

@@ -16,7 +16,7 @@ from shared.jpeg import JpegError, check_jpeg, decode_jpeg, jpeg_size
 from shared.messages import Box, Detections, Frame, ModelSpec, Outcome, decode_detections, encode_detections
 from shared.options import DetectorOptions
 from tests.conftest import make_frame
-from tests.pictures import SHARED_DATA, Image, encode, portraits, sample_frames
+from tests.pictures import SHARED_DATA, Image, encode, portraits, sample_frames, to_gray
 
 MODEL = ModelSpec("test", 48, 0.1)
 
@@ -61,7 +61,7 @@ def test_faces_of_a_frame_have_boxes_and_crops(detector: Detector) -> None:
 
 def test_4k_frame_has_its_boxes_in_its_own_pixels(detector: Detector) -> None:
     small = sample_frames()[84]
-    large = cv2.resize(small, (3840, 2160), interpolation=cv2.INTER_CUBIC)
+    large = np.asarray(cv2.resize(small, (3840, 2160), interpolation=cv2.INTER_CUBIC), np.uint8)
     before, after = detect(detector, small).faces, detect(detector, large).faces
     assert len(after) == 2
     for a, b in zip(*(sorted(faces, key=lambda f: f.box.x) for faces in (before, after)), strict=True):
@@ -89,7 +89,7 @@ def test_twenty_faces_of_varied_sizes_are_all_found(detector: Detector, size: tu
 
 def test_gray_jpeg_gives_the_same_faces_as_the_colored_one(detector: Detector) -> None:
     color = sample_frames()[84]
-    gray = cv2.cvtColor(color, cv2.COLOR_BGR2GRAY)
+    gray = to_gray(color)
     found = detect(detector, gray).faces
     assert len(found) == 2
     for a, b in zip(found, detect(detector, color).faces, strict=True):
@@ -110,7 +110,7 @@ def test_picture_smaller_than_the_window_has_no_faces(detector: Detector, shape:
 
 
 def test_most_faces_are_a_setting_and_the_surest_stay() -> None:
-    gray = cv2.cvtColor(sample_frames()[115], cv2.COLOR_BGR2GRAY)
+    gray = to_gray(sample_frames()[115])
     all_faces = FaceFinder(DetectorOptions()).find(gray)
     assert len(all_faces) == 3
     assert all_faces == sorted(all_faces, key=lambda face: -face[1])
@@ -118,7 +118,7 @@ def test_most_faces_are_a_setting_and_the_surest_stay() -> None:
 
 
 def test_smallest_face_is_a_setting() -> None:
-    gray = cv2.cvtColor(sample_frames()[115], cv2.COLOR_BGR2GRAY)
+    gray = to_gray(sample_frames()[115])
     found = FaceFinder(DetectorOptions(min_face=0.25)).find(gray)
     assert len(found) == 2
     assert all(box.width >= 0.25 * 360 for box, _ in found)
@@ -239,7 +239,7 @@ def test_wrong_cascades_are_named_in_one_line(tmp_path: Path) -> None:
 
 
 def test_cascade_may_be_a_name_or_a_file() -> None:
-    gray = cv2.cvtColor(sample_frames()[84], cv2.COLOR_BGR2GRAY)
+    gray = to_gray(sample_frames()[84])
     name = "haarcascade_frontalface_default"
     path = Path(cv2.__file__).parent / "data" / f"{name}.xml"
     found = [FaceFinder(DetectorOptions(cascade=c)).find(gray) for c in (name, path.name, str(path))]

@@ -206,7 +206,7 @@ def test_jsonl_on_standard_output_ends_cleanly_when_its_reader_does() -> None:
 
 def test_video_has_every_frame_at_its_media_time(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
-    at = [0, 0.04, 0.08, 0.5, 0.5, 0.52, 3.0]  # a variable rate, and a time that stands still
+    at = [0, 0.04, 0.08, 0.5, 0.5, 0.52, 3.0, 3.000001, 3.000002]  # a variable rate, and a time that stands still
     output = Video(path)
     for seq, time in enumerate(at):
         output.write(result(seq, time=time), picture(seq))

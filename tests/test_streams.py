@@ -8,14 +8,7 @@ from redis.crc import key_slot
 from shared.keys import Keys, shard_of, shard_tag
 from shared.messages import decode_frame
 from shared.streams import DEAD_BYTES, Done, LeaseLost, Streams
-from tests.conftest import make_frame
-
-
-def append(streams: Streams, count: int, camera: str = "cam") -> list[str]:
-    assert streams.lease(f"camera:{camera}", "me", 5)
-    ids = [streams.append_frame(make_frame(seq, camera), "me") for seq in range(count)]
-    assert None not in ids
-    return [i for i in ids if i]
+from tests.conftest import append_frames, entries, make_frame
 
 
 def test_a_lease_has_one_holder_and_ends(streams: Streams) -> None:
@@ -31,7 +24,7 @@ def test_a_lease_has_one_holder_and_ends(streams: Streams) -> None:
 
 
 def test_a_frame_is_appended_once(streams: Streams) -> None:
-    append(streams, 3)
+    append_frames(streams, 3)
     assert streams.position("cam", "run") == 3
     assert streams.append_frame(make_frame(1), "me") is None
     assert streams.length(streams.keys.frames) == 3
@@ -54,25 +47,25 @@ def test_live_frames_are_bounded(streams: Streams) -> None:
 
 def test_a_result_follows_its_acknowledgement_once(streams: Streams) -> None:
     keys = streams.keys
-    (frame_id,) = append(streams, 1)
+    (frame_id,) = append_frames(streams, 1)
     streams.ensure_group(keys.frames, "detector")
     streams.ensure_group(keys.frames, "detector")
     assert len(streams.read_new(keys.frames, "detector", "a", 10, None)) == 1
     assert streams.hop(keys.frames, "detector", keys.faces, [Done(frame_id, b"first")]) == 1
     # The same worker after a cut connection, and another that was thought dead: nothing more is appended.
     assert streams.hop(keys.frames, "detector", keys.faces, [Done(frame_id, b"second", "late")]) == 0
-    assert [e[1] for e in streams.client.xrange(keys.faces)] == [{b"m": b"first"}]
+    assert [e[1] for e in entries(streams, keys.faces)] == [{b"m": b"first"}]
     assert streams.length(keys.dead) == 0
 
 
 def test_a_dead_letter_keeps_what_it_was(streams: Streams) -> None:
     keys = streams.keys
-    (frame_id,) = append(streams, 1)
+    (frame_id,) = append_frames(streams, 1)
     streams.ensure_group(keys.frames, "detector")
     streams.read_new(keys.frames, "detector", "a", 10, None)
     streams.hop(keys.frames, "detector", keys.faces, [Done(frame_id, b"", "kills workers", 3)])
     assert streams.length(keys.faces) == 0
-    ((_, letter),) = streams.client.xrange(keys.dead)
+    ((_, letter),) = entries(streams, keys.dead)
     assert letter[b"reason"] == b"kills workers"
     assert letter[b"deliveries"] == b"3"
     original = {k.removeprefix(b"field:"): v for k, v in letter.items() if k.startswith(b"field:")}
@@ -81,18 +74,19 @@ def test_a_dead_letter_keeps_what_it_was(streams: Streams) -> None:
 
 def test_a_huge_dead_letter_leaves_its_fields_behind(streams: Streams) -> None:
     keys = streams.keys
-    huge = streams.client.xadd(keys.frames, {"j": b"x" * (DEAD_BYTES + 1)})
+    streams.client.xadd(keys.frames, {"j": b"x" * (DEAD_BYTES + 1)})
+    ((huge, _),) = entries(streams, keys.frames)
     streams.ensure_group(keys.frames, "detector")
     streams.read_new(keys.frames, "detector", "a", 10, None)
-    streams.hop(keys.frames, "detector", keys.faces, [Done(huge.decode(), dead="garbage")])
-    ((_, letter),) = streams.client.xrange(keys.dead)
+    streams.hop(keys.frames, "detector", keys.faces, [Done(huge, dead="garbage")])
+    ((_, letter),) = entries(streams, keys.dead)
     assert b"field:j" not in letter
     assert letter[b"reason"] == b"garbage"
 
 
 def test_unfinished_work_is_recovered_with_its_deliveries(streams: Streams) -> None:
     keys = streams.keys
-    ids = append(streams, 3)
+    ids = append_frames(streams, 3)
     streams.ensure_group(keys.frames, "detector")
     streams.read_new(keys.frames, "detector", "a", 10, None)
     own = streams.recover(keys.frames, "detector", "a", 10)
@@ -107,7 +101,7 @@ def test_unfinished_work_is_recovered_with_its_deliveries(streams: Streams) -> N
 
 def test_what_was_trimmed_is_forgotten(streams: Streams) -> None:
     keys = streams.keys
-    ids = append(streams, 2)
+    ids = append_frames(streams, 2)
     streams.ensure_group(keys.frames, "detector")
     streams.read_new(keys.frames, "detector", "a", 10, None)
     streams.delete_frames(ids[:1])
@@ -119,7 +113,9 @@ def test_a_stream_is_trimmed_to_what_every_group_has_used(streams: Streams) -> N
     keys = streams.keys
     streams.ensure_group(keys.emotions, "one")
     streams.ensure_group(keys.emotions, "two")
-    made = [streams.client.xadd(keys.emotions, {"m": b"x" * 5000}).decode() for _ in range(50)]
+    for _ in range(50):
+        streams.client.xadd(keys.emotions, {"m": b"x" * 5000})
+    made = [i for i, _ in entries(streams, keys.emotions)]
     streams.read_new(keys.emotions, "one", "one", 50, None)
     streams.trim_used(keys.emotions)
     assert streams.length(keys.emotions) == 50
@@ -128,14 +124,14 @@ def test_a_stream_is_trimmed_to_what_every_group_has_used(streams: Streams) -> N
         streams.client.xack(keys.emotions, group, *made[:40])
     streams.trim_used(keys.emotions)
     assert 10 <= streams.length(keys.emotions) < 50
-    assert streams.client.xrange(keys.emotions)[-1][0].decode() == made[-1]
+    assert entries(streams, keys.emotions)[-1][0] == made[-1]
 
 
 def test_lag_counts_what_is_waiting(streams: Streams) -> None:
     keys = streams.keys
     streams.ensure_group(keys.frames, "detector")
     assert streams.lag(keys.frames, "detector").seconds == 0
-    append(streams, 1)
+    append_frames(streams, 1)
     time.sleep(0.05)
     streams.client.xadd(keys.frames, {"h": b""})
     lag = streams.lag(keys.frames, "detector")
@@ -149,8 +145,8 @@ def test_lag_counts_what_is_waiting(streams: Streams) -> None:
 
 
 def test_progress_tells_when_all_is_shown(streams: Streams) -> None:
-    append(streams, 2, "left")
-    append(streams, 1, "right")
+    append_frames(streams, 2, "left")
+    append_frames(streams, 1, "right")
     assert streams.done("left", "run") is None
     streams.register_sink("a")
     streams.register_sink("b")
@@ -170,7 +166,7 @@ def test_progress_tells_when_all_is_shown(streams: Streams) -> None:
 
 def test_a_consumer_leaves_only_with_nothing_pending(streams: Streams) -> None:
     keys = streams.keys
-    (frame_id,) = append(streams, 1)
+    (frame_id,) = append_frames(streams, 1)
     streams.ensure_group(keys.frames, "detector")
     streams.read_new(keys.frames, "detector", "a", 10, None)
     streams.leave(keys.frames, "detector", "a")
@@ -181,7 +177,7 @@ def test_a_consumer_leaves_only_with_nothing_pending(streams: Streams) -> None:
 
 
 def test_jpegs_come_back_by_id(streams: Streams) -> None:
-    ids = append(streams, 2)
+    ids = append_frames(streams, 2)
     found = streams.fetch_jpegs([ids[1], "1-1", ids[0]])
     assert found == [make_frame().jpeg, None, make_frame().jpeg]
 

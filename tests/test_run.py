@@ -1,0 +1,388 @@
+"""`emotion run` as people use it: real processes, the embedded server, the committed model, real pictures."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+import redis
+
+from emotion.server import EmbeddedServer
+from shared.connection import connect
+from shared.streams import Streams
+from tests.conftest import append_frames
+
+FAST = ("--scan-width=320", "--min-face=0.2", "--scale-factor=1.2")
+"""A coarse search: these tests are about what arrives, not about small faces."""
+LIMIT = 100
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "emotion", *arguments]
+
+
+def emotion(*arguments: str, limit: float = LIMIT, **environment: str) -> "subprocess.CompletedProcess[str]":
+    env = {**os.environ, **environment}
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=limit, env=env, check=False)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def sample_frames(count: int) -> list[np.ndarray[Any, Any]]:
+    import samples
+
+    frames = []
+    with av.open(str(Path(samples.__file__).parent / "sample.mp4")) as container:
+        for frame in container.decode(video=0):
+            frames.append(cv2.resize(frame.to_ndarray(format="bgr24"), (320, 180)))
+            if len(frames) == count:
+                break
+    return frames
+
+
+def write_clip(path: Path, count: int, rate: int = 25) -> Path:
+    pictures = sample_frames(min(count, 60))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        for n in range(count):
+            frame = av.VideoFrame.from_ndarray(pictures[n % len(pictures)], format="bgr24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def workers_of(pid: int, part: str) -> list[int]:
+    """Children of the runner whose command line contains `part`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (OSError, ValueError):
+                continue
+            if parent == pid and part in line:
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+Launch = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Launch]:
+    """Starts `emotion` in the background; what still runs at the end of the test is killed."""
+    started = []
+
+    def launch(*arguments: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield launch
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def wait_for(path: Path, count: int, process: "subprocess.Popen[str]", seconds: float = LIMIT) -> None:
+    """Until the results have at least `count` lines."""
+    deadline = time.monotonic() + seconds
+    while not path.exists() or path.read_bytes().count(b"\n") < count:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def check_lossless(results: Sequence[dict[str, Any]], count: int) -> None:
+    assert [r["seq"] for r in results] == list(range(count))
+
+
+def test_a_folder_gives_one_line_a_picture_in_order(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    face = sample_frames(40)[39]
+    for n in (1, 2, 10, 11):
+        cv2.imwrite(str(folder / f"img{n}.jpg"), face)
+    good = (folder / "img1.jpg").read_bytes()
+    (folder / "img3.jpg").write_bytes(good[: len(good) // 2])
+    (folder / "img4.jpg").write_bytes(b"this is no picture")
+    cv2.imwrite(str(folder / "img5.png"), cv2.cvtColor(face, cv2.COLOR_BGR2BGRA))
+    cv2.imwrite(str(folder / "img6.png"), cv2.cvtColor(face, cv2.COLOR_BGR2GRAY))
+    (folder / "notes.txt").write_text("not a picture")
+    out = tmp_path / "results.jsonl"
+    summary = tmp_path / "summary.json"
+    done = emotion("run", "--source", str(folder), f"--output=jsonl={out}", f"--summary-json={summary}", *FAST)
+    assert done.returncode == 0, done.stderr
+    results = lines(out)
+    check_lossless(results, 8)
+    names = [Path(r["source"]).name for r in results]
+    assert names == [f"img{n}.{'png' if n in (5, 6) else 'jpg'}" for n in (1, 2, 3, 4, 5, 6, 10, 11)]
+    assert [r["status"] for r in results] == ["ok", "ok", "error", "error", "ok", "ok", "ok", "ok"]
+    assert all("cannot be decoded" in r["error"] for r in results if r["status"] == "error")
+    faces = [r["faces"] for r in results if r["status"] == "ok"]
+    assert all(len(f) >= 1 for f in faces)
+    for face_found in (f for found in faces for f in found):
+        assert list(face_found["probabilities"]) == [
+            "angry",
+            "disgust",
+            "fear",
+            "happy",
+            "sad",
+            "surprise",
+            "neutral",
+        ]
+        assert sum(face_found["probabilities"].values()) == pytest.approx(1, abs=0.01)
+        assert face_found["confidence"] == max(face_found["probabilities"].values())
+    told = json.loads(summary.read_text())
+    assert (told["frames"], told["errors"], told["dead_letters"]) == (8, 2, 0)
+    assert told["fps"] > 0
+
+
+def test_killed_workers_lose_and_repeat_nothing(tmp_path: Path, start: Launch) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 240)
+    out = tmp_path / "results.jsonl"
+    process = start(
+        "run", "--source", str(clip), f"--output=jsonl={out}", "--detectors=3", "--classifiers=3", *FAST
+    )
+    wait_for(out, 20, process)
+    for part in ("detector", "classifier", "sink", "producer"):
+        os.kill(workers_of(process.pid, f"-m {part}")[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, errors
+    check_lossless(lines(out), 240)
+
+
+def test_a_killed_server_loses_and_repeats_nothing(tmp_path: Path, start: Launch) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 200)
+    out = tmp_path / "results.jsonl"
+    process = start("run", "--source", str(clip), f"--output=jsonl={out}", *FAST)
+    wait_for(out, 20, process)
+    os.kill(workers_of(process.pid, "valkey-server")[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, errors
+    check_lossless(lines(out), 200)
+
+
+def test_live_mode_counts_every_frame_it_drops(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 400, rate=200)
+    out, summary = tmp_path / "results.jsonl", tmp_path / "summary.json"
+    done = emotion(
+        "run", "--source", str(clip), "--mode=live", f"--output=jsonl={out}", f"--summary-json={summary}",
+        "--detectors=1", "--scan-width=320", "--scale-factor=1.05", "--min-face=0.05", "--max-age=0.3",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(summary.read_text())
+    dropped = sum(told["dropped"].values())
+    assert dropped > 50  # the source is faster than the pipeline
+    assert told["frames"] + dropped + told["missing"] == told["appended"]
+    results = lines(out)
+    assert len(results) == told["frames"] > 0
+    assert [r["seq"] for r in results] == sorted({r["seq"] for r in results})
+    # The newest frames win: what is shown late is about as old as what is shown early.
+    assert max(r["latency_ms"] for r in results[len(results) // 2 :]) < 3000
+
+
+def test_several_sources_are_named_cameras(tmp_path: Path) -> None:
+    one, two = write_clip(tmp_path / "a.mp4", 12), write_clip(tmp_path / "b.mp4", 9)
+    video = tmp_path / "seen.mp4"
+    done = emotion(
+        "run", "--source", f"left={one}", f"right={two}", "--output=jsonl=-", f"--output=video={video}", *FAST
+    )
+    assert done.returncode == 0, done.stderr
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    for camera, count in (("left", 12), ("right", 9)):
+        check_lossless([r for r in results if r["camera"] == camera], count)
+        with av.open(str(tmp_path / f"seen-{camera}.mp4")) as container:
+            assert sum(1 for _ in container.decode(video=0)) == count
+
+
+def test_ctrl_c_drains(tmp_path: Path, start: Launch) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 100)
+    out = tmp_path / "results.jsonl"
+    process = start("run", "--source", str(clip), "--mode=live", "--loop", f"--output=jsonl={out}", *FAST)
+    wait_for(out, 5, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    frames = re.search(r"^frames +(\d+)", errors, re.M)
+    assert frames is not None
+    assert int(frames[1]) == len(lines(out))
+
+
+def test_nothing_outlives_a_killed_runner(tmp_path: Path, start: Launch) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 50)
+    out = tmp_path / "results.jsonl"
+    process = start(
+        "run",
+        "--source",
+        str(clip),
+        "--mode=live",
+        "--loop",
+        f"--output=jsonl={out}",
+        f"--state={tmp_path}",
+        *FAST,
+    )
+    wait_for(out, 5, process)
+    children = workers_of(process.pid, "")
+    assert len(children) >= 5
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while left := [pid for pid in children if Path(f"/proc/{pid}/cmdline").exists() and _running(pid)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def _running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_metrics_and_targets_of_a_run(tmp_path: Path, start: Launch) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 100)
+    out = tmp_path / "results.jsonl"
+    port = _free_port()
+    process = start(
+        "run",
+        "--source",
+        str(clip),
+        "--mode=live",
+        "--loop",
+        f"--output=jsonl={out}",
+        f"--metrics-port={port}",
+        *FAST,
+    )
+    try:
+        wait_for(out, 5, process)
+        time.sleep(1.2)
+        targets = json.loads(_get(f"http://127.0.0.1:{port}/targets"))
+        stages = Counter(group["labels"]["stage"] for group in targets)
+        assert set(stages) == {"producer", "detector", "classifier", "sink"}
+        pages = {g["labels"]["stage"]: _get(f"http://{g['targets'][0]}/metrics").decode() for g in targets}
+        assert re.search(r'emotion_frames_total\{stage="sink"\} [1-9]', pages["sink"])
+        assert "emotion_end_to_end_latency_seconds_bucket" in pages["sink"]
+        assert re.search(
+            r'emotion_lag_seconds\{group="detector",stage="detector",stream="frames"\}', pages["detector"]
+        )
+        assert re.search(r'emotion_frames_total\{stage="producer"\} [1-9]', pages["producer"])
+        assert "emotion_predictions_total" in pages["classifier"]
+        for group in targets:
+            assert _get(f"http://{group['targets'][0]}/readyz").strip() == b"ready"
+            assert _get(f"http://{group['targets'][0]}/livez").strip() == b"live"
+        assert _get(f"http://127.0.0.1:{port}/metrics")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=LIMIT)
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def _get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as reply:
+        return bytes(reply.read())
+
+
+def test_a_run_on_somebody_elses_server_leaves_nothing_behind(
+    tmp_path: Path, server: EmbeddedServer, client: "redis.Redis"
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 10)
+    before = set(client.keys())
+    done = emotion("run", "--source", str(clip), "--output=jsonl=-", "--redis", server.url, *FAST)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 10
+    assert set(client.keys()) == before
+
+
+BAD = {
+    "no source": ((), 2, "--source"),
+    "unknown flag": (("--sauce=sample",), 2, "--sauce"),
+    "wrong value": (("--source=sample", "--detectors=many"), 2, "--detectors"),
+    "unknown output": (("--source=sample", "--output=hologram=x"), 2, "hologram"),
+    "no such file": (("--source=nowhere.mp4",), 1, "nowhere.mp4"),
+    "a text file": (("--source={tmp}/text.mp4",), 1, "text.mp4"),
+    "an empty folder": (("--source={tmp}/empty",), 1, "no pictures"),
+    "no such camera": (("--source=97",), 1, "97"),
+    "unreachable server": (("--source=sample", "--redis=redis://:secret@127.0.0.1:1/0"), 1, "cannot be reached"),
+    "no such cascade": (("--source=sample", "--cascade=cat"), 2, "cat"),
+    "no such model": (("--source=sample", "--model={tmp}"), 1, "manifest.json"),
+    "no such precision": (("--source=sample", "--precision=int2"), 1, "int2"),
+    "nowhere to write": (("--source=sample", "--output=jsonl=/proc/none/x.jsonl"), 1, "/proc/none"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_clear_line(case: str, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("I am a text")
+    (tmp_path / "empty").mkdir()
+    arguments, code, word = BAD[case]
+    done = emotion("run", *(a.format(tmp=tmp_path) for a in arguments))
+    assert done.returncode == code, done.stderr
+    told = [line for line in done.stderr.splitlines() if " INFO " not in line]
+    assert len(told) == 1, done.stderr
+    assert word in told[0]
+    assert "secret" not in done.stderr
+
+
+def test_a_wrong_setting_in_the_environment_is_told() -> None:
+    done = emotion("run", "--source=sample", EMOTION_DETECTRS="2")
+    assert done.returncode == 2
+    assert "EMOTION_DETECTRS" in done.stderr
+    assert "did you mean 'detectors'" in done.stderr
+
+
+def test_stages_can_be_run_by_hand(tmp_path: Path, server: EmbeddedServer, streams: Streams) -> None:
+    """Each stage by its own command, as containers run them; every one ends on SIGTERM."""
+    append_frames(streams, 6)
+    out = tmp_path / "results.jsonl"
+    link = [f"--redis={server.url}", f"--namespace={streams.keys.namespace}"]
+    stages = [
+        [sys.executable, "-m", "detector_worker", *link, *FAST],
+        command("classifier", *link),
+        command("sink", *link, f"--output=jsonl={out}"),
+    ]
+    processes = [subprocess.Popen(stage, stderr=subprocess.PIPE, text=True) for stage in stages]
+    try:
+        wait_for(out, 6, processes[-1])
+    finally:
+        for process in processes:
+            process.terminate()
+        told = [process.communicate(timeout=20)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], told
+    check_lossless(lines(out), 6)
+    own = connect(server.url)
+    assert own.hgetall(streams.keys.workers) == {}
+    own.close()
+
+
+def test_serving_imports_no_tensorflow() -> None:
+    code = (
+        "import sys, emotion.run, producer.__main__, detector_worker.__main__, classifier_worker.__main__,"
+        " sink.__main__; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
