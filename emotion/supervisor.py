@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 MOST_CRASHES = 5
 """Crashes of one stage in a row, without progress in between, that end the run."""
+ROOT = Path(__file__).resolve().parent.parent
+"""Where the packages of the stages lie."""
 RESTART_PAUSE = 0.2
 FATAL = (EmotionError.exit_code, UsageError.exit_code)
 """Exit codes of a process that said itself what is wrong: starting it again would not help."""
@@ -62,14 +64,16 @@ class Supervisor:
         threads = {"OMP_NUM_THREADS": str(plan.threads), "OPENBLAS_NUM_THREADS": "1"}
         # The runner has merged every setting into flags; the environment must not be merged a second time.
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("EMOTION_")}
+        # -P: a folder that holds a models.py of its own must not hide ours. Ours are found where this file lies.
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         with (self._logs / f"{plan.name}.log").open("ab") as errors:
             return subprocess.Popen(
-                [sys.executable, "-m", plan.module, *plan.arguments],
+                [sys.executable, "-P", "-m", plan.module, *plan.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=None if plan.keep_stdout else subprocess.DEVNULL,
                 stderr=errors,
                 start_new_session=True,
-                env={**inherited, **threads},
+                env={**inherited, **threads, "PYTHONPATH": path},
             )
 
     def running(self, module: str) -> int:

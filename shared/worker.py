@@ -179,7 +179,7 @@ class Worker(Generic[In, Out]):
         return Done(entry.id, self._route.encode(result), dead, entry.deliveries)
 
     def _process(self, batch: Sequence[In]) -> Sequence[tuple[Out, str]]:
-        """Results, each with the reason of a dead letter or "". A batch that fails is halved until the bad one is found."""
+        """Results, each with the reason of a dead letter or "". A failing batch is halved down to the bad one."""
         if not batch:
             return []
         try:

@@ -62,7 +62,7 @@ def make_worker(
     streams: Streams, stage: Echo, slot: str = "0", **limits: float
 ) -> tuple[Service, Worker[Frame, Detections]]:
     service = Service("detector", slot, CommonOptions())
-    route = Route(
+    route: Route[Frame, Detections] = Route(
         "detector",
         streams.keys.frames,
         streams.keys.faces,
@@ -96,9 +96,9 @@ def until(condition: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
-def append(streams: Streams, seqs: Sequence[int], **changes: object) -> list[str]:
+def append(streams: Streams, seqs: Sequence[int], mode: str = "lossless") -> list[str]:
     assert streams.lease("camera:cam", "me", 60)
-    ids = [streams.append_frame(make_frame(seq, **changes), "me", ttl=60) for seq in seqs]
+    ids = [streams.append_frame(make_frame(seq, mode=mode), "me", ttl=60) for seq in seqs]
     return [i for i in ids if i]
 
 

@@ -1,0 +1,54 @@
+"""The wheel, installed into an environment of its own, away from this folder."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this tree, built from a copy so that no build files are left here."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(["git", "-C", str(ROOT), "checkout-index", "--all", f"--prefix={folder}/tree/"], check=True)
+    code = "from setuptools.build_meta import build_wheel; print(build_wheel('..'))"
+    built = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder / "tree", capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stderr
+    return folder / built.stdout.split()[-1]
+
+
+def test_the_wheel_holds_model_sample_and_licences(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    for wanted in ("models/artifacts/manifest.json", "models/artifacts/vgg16-int8.bin", "samples/sample.mp4"):
+        assert wanted in names
+    assert any(name.endswith("licenses/NOTICE") for name in names)
+    assert not any(name.startswith("tests/") for name in names)
+
+
+def test_the_wheel_runs_beside_modules_of_the_same_names(wheel: Path, tmp_path: Path) -> None:
+    """Someone's folder has a models.py and a shared.py of its own: `emotion` must not import them."""
+    installed = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(installed)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    for name in ("models.py", "shared.py", "sink.py"):
+        (folder / name).write_text("raise RuntimeError('the wrong module')")
+    code = f"import sys; sys.path.insert(0, {str(installed)!r}); from emotion.__main__ import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, "run", "--source=sample", "--output=jsonl=-", "--scan-width=160"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 250
