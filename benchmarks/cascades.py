@@ -103,6 +103,7 @@ def main(data: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    main(Path(sys.argv[1]))
+    data = Path(sys.argv[1]) if len(sys.argv) == 2 else Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not (data / "faces").is_dir():
+        sys.exit(f"cascades: no photos with face boxes in {data}; name the folder that holds faces/ and video/")
+    main(data)

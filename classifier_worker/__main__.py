@@ -40,7 +40,14 @@ def run(values: Values) -> None:
     """Label faces until told to stop."""
     options = build(ClassifierOptions, values)
     manifest = load_manifest(Path(build(ModelOptions, values).model or DEFAULT_ARTIFACTS))
-    serve("classifier", Classifier(options, manifest), route, values, options.classify_batch)
+    serve(
+        "classifier",
+        Classifier(options, manifest),
+        route,
+        values,
+        options.classify_batch,
+        lambda metrics: metrics.model(manifest.id, options.precision, options.backend),
+    )
 
 
 COMMAND = Command(

@@ -36,7 +36,14 @@ def run(values: Values) -> None:
     """Find faces until told to stop."""
     options = build(DetectorOptions, values)
     manifest = load_manifest(Path(build(ModelOptions, values).model or DEFAULT_ARTIFACTS))
-    serve("detector", Detector(options, manifest.spec), route, values, options.detect_batch)
+    serve(
+        "detector",
+        Detector(options, manifest.spec),
+        route,
+        values,
+        options.detect_batch,
+        lambda metrics: metrics.model(manifest.id),
+    )
 
 
 COMMAND = Command(

@@ -42,7 +42,6 @@ class Spec:
 
 FRAMES = Spec("emotion_frames", "Frames finished by this stage: appended, searched, classified or shown")
 FACES = Spec("emotion_faces", "Faces found, classified or shown by this stage")
-FRAME_BYTES = Spec("emotion_frame_bytes", "Bytes of JPEG that this stage appended or fetched", "bytes")
 BATCHES = Spec("emotion_batches", "Batches processed")
 BATCH_SIZE = Spec("emotion_batch_size", "Messages per batch", buckets=BATCH_SIZE_BUCKETS)
 BATCH_SECONDS = Spec(
@@ -58,12 +57,10 @@ LAG_ENTRIES = Spec("emotion_lag_entries", "Entries a group has not finished yet"
 LAG_SECONDS = Spec(
     "emotion_lag_seconds", "Time between the newest entry and the last one read", "seconds", ("stream", "group")
 )
-IN_FLIGHT = Spec("emotion_in_flight_frames", "Frames appended and not yet shown by every sink")
 PREDICTIONS = Spec("emotion_predictions", "Faces by their most probable emotion", labels=("emotion",))
 LATENCY = Spec(
     "emotion_end_to_end_latency_seconds", "Time from capture to result", "seconds", buckets=LATENCY_BUCKETS
 )
-STALLED_CAMERAS = Spec("emotion_stalled_cameras", "Cameras that deliver nothing new at this moment")
 CAMERA_REOPENS = Spec("emotion_camera_reopens", "Cameras opened again after a loss or a frozen picture")
 MISSING = Spec("emotion_missing_frames", "Frames that never reached the sink, found as gaps in the order")
 DUPLICATES = Spec("emotion_duplicate_frames", "Frames that reached the sink again and were left out")
@@ -86,7 +83,6 @@ class Metrics:
 
         self.frames = self._counter(FRAMES).labels(stage)
         self.faces = self._counter(FACES).labels(stage)
-        self.frame_bytes = self._counter(FRAME_BYTES).labels(stage)
         self.batches = self._counter(BATCHES).labels(stage)
         self.batch_size = self._histogram(BATCH_SIZE).labels(stage)
         self.batch_seconds = self._histogram(BATCH_SECONDS).labels(stage)
@@ -94,9 +90,7 @@ class Metrics:
         self.redeliveries = self._counter(REDELIVERIES).labels(stage)
         self.dead_letters = self._counter(DEAD_LETTERS).labels(stage)
         self.reconnects = self._counter(RECONNECTS).labels(stage)
-        self.in_flight = self._gauge(IN_FLIGHT).labels(stage)
         self.latency = self._histogram(LATENCY).labels(stage)
-        self.stalled_cameras = self._gauge(STALLED_CAMERAS).labels(stage)
         self.camera_reopens = self._counter(CAMERA_REOPENS).labels(stage)
         self.missing = self._counter(MISSING).labels(stage)
         self.duplicates = self._counter(DUPLICATES).labels(stage)

@@ -202,8 +202,9 @@ def serve(
     route: Callable[[Streams], Route[In, Out]],
     values: Values,
     batch: int,
+    describe: Callable[[Metrics], None],
 ) -> None:
-    """Run a stage as this process, from settings to the last goodbye.
+    """Run a stage as this process, from settings to the last goodbye. `describe` tells metrics the model in use.
 
     Raises:
         EmotionError: the server cannot be reached at the start, or the stage cannot be opened.
@@ -211,6 +212,7 @@ def serve(
     link = build(LinkOptions, values)
     service = Service(name, link.slot, build(CommonOptions, values), link.parent)
     service.start()
+    describe(service.metrics)
     streams = open_streams(link, service)
     try:
         policy = Policy(batch, link.claim_after, link.max_deliveries, link.max_age)
