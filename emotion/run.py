@@ -33,7 +33,7 @@ from shared.options import (
     SinkOptions,
 )
 from shared.service import Service, open_streams
-from shared.settings import build, to_flags
+from shared.settings import build, to_toml
 from shared.streams import Progress, Streams
 from sink.outputs import parse as check_outputs
 from sink.outputs import truncate
@@ -46,6 +46,9 @@ POLL = 0.1
 READY_SECONDS = 60.0
 DRAIN_SECONDS = 15.0
 """After Ctrl-C, or after the end of a live source: how long what is under way may take."""
+STUCK_SECONDS = 120.0
+"""A lossless run in which nothing at all happens for so long has lost a frame: it ends and says so."""
+MOST_SERVER_STARTS = 20
 MOST_MEMORY = 1 << 30
 """Bytes of data that the embedded server may hold at the most; half of it for frames."""
 
@@ -63,6 +66,11 @@ def choose_workers(options: RunOptions, cores: int) -> Workers:
     return Workers(options.detectors or max(1, cores), options.classifiers or max(1, cores // 4))
 
 
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
 class Run:
     """One run, from the embedded server to the summary."""
 
@@ -75,6 +83,7 @@ class Run:
         self._producer = replace(build(ProducerOptions, values), run_id=self._run_id)
         mode, sources = plan(self._producer)
         self._is_live = mode == "live"
+        self._cameras = tuple(source.name for source in sources)
         self._sink = replace(build(SinkOptions, values), per_camera=len(sources) > 1)
         self._values = values
         link = build(LinkOptions, values)
@@ -91,6 +100,10 @@ class Run:
         )
         self._supervisor = Supervisor(directory / "logs")
         self._known: list[dict[str, Any]] = []
+        self._progress = Progress.parse({})
+        self._started = self._moved = time.monotonic()
+        self._work = -1
+        self._server_starts = 0
 
     def run(self) -> dict[str, Any]:
         """Run to the end and return the summary.
@@ -100,37 +113,44 @@ class Run:
         """
         check_recordings(self._producer)
         check_outputs(self._sink.output)
-        if self._embedded:
-            self._embedded.start()
-        streams = open_streams(self._link, self._service)
+        streams = None
         try:
+            if self._embedded:
+                self._embedded.start()
+            streams = open_streams(self._link, self._service)
             truncate(self._sink.output)
             self._start_workers()
             self._wait_until_ready(streams)
             self._service.is_ready(None)
-            started = time.monotonic()
-            self._supervisor.start(self._plan("producer", "producer", self._producer))
-            self._watch(streams, started)
+            self._started = time.monotonic()
+            if not self._service.stopping:
+                self._supervisor.start(self._plan("producer", "producer", self._producer, ends=True))
+            self._watch(streams)
             self._supervisor.stop("producer")
-            self._drain(streams, started)
+            self._drain(streams)
             self._supervisor.stop("sink")
             return self._summary(streams)
         finally:
             self._supervisor.stop()
-            self._clean(streams)
+            if streams is not None:
+                self._clean(streams)
             if self._embedded:
                 self._embedded.stop()
 
     # --- processes ---------------------------------------------------------------------------------------
 
-    def _plan(self, module: str, slot: str, *settings: object, keep_stdout: bool = False) -> Plan:
+    def _plan(
+        self, module: str, slot: str, *settings: object, ends: bool = False, keep_stdout: bool = False
+    ) -> Plan:
         link = replace(self._link, slot=slot)
         common = replace(self._common, metrics_host="127.0.0.1", metrics_port=0, config=None)
-        arguments = [flag for s in (link, common, *settings) for flag in to_flags(s)]
-        return Plan(slot, module, arguments, keep_stdout=keep_stdout)
+        path = self._directory / f"{slot}.toml"
+        path.write_text(to_toml(link, common, *settings))
+        path.chmod(0o600)
+        return Plan(slot, module, [f"--config={path}"], ends=ends, keep_stdout=keep_stdout)
 
     def _start_workers(self) -> None:
-        workers = choose_workers(self._options, os.cpu_count() or 1)
+        workers = choose_workers(self._options, usable_cores())
         model = build(ModelOptions, self._values)
         detector, classifier = build(DetectorOptions, self._values), build(ClassifierOptions, self._values)
         for n in range(workers.detectors):
@@ -138,15 +158,17 @@ class Run:
         for n in range(workers.classifiers):
             self._supervisor.start(self._plan("classifier_worker", f"classifier-{n}", classifier, model))
         to_stdout = any(spec.endswith("=-") for spec in self._sink.output)
-        self._supervisor.start(self._plan("sink", "sink", self._sink, keep_stdout=to_stdout))
+        self._supervisor.start(self._plan("sink", "sink", self._sink, ends=True, keep_stdout=to_stdout))
         self._expected = workers.detectors + workers.classifiers + 1
 
     def _wait_until_ready(self, streams: Streams) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while not self._service.stopping:
             self._supervisor.check({})
-            if sum(1 for about in self._workers(streams) if about["ready"]) >= self._expected:
-                return
+            self._revive()
+            with contextlib.suppress(RedisError):
+                if sum(1 for about in self._workers(streams) if about["ready"]) >= self._expected:
+                    return
             if time.monotonic() > deadline:
                 raise EmotionError(
                     f"the workers are not ready after {READY_SECONDS:.0f} s: see {self._directory}/logs"
@@ -159,38 +181,34 @@ class Run:
 
     # --- while it runs -----------------------------------------------------------------------------------
 
-    def _watch(self, streams: Streams, started: float) -> None:
+    def _watch(self, streams: Streams) -> None:
         """Until all sources have ended or somebody stops the run."""
         while not self._service.stopping and self._supervisor.running("producer"):
-            self._look(streams, started)
+            self._look(streams)
             self._service.stop.wait(POLL)
 
-    def _drain(self, streams: Streams, started: float) -> None:
-        """Until everything appended is shown. A lossless run takes the time it needs unless it was stopped."""
+    def _drain(self, streams: Streams) -> None:
+        """Until everything is shown. A lossless run takes the time it needs unless it was stopped."""
         deadline = time.monotonic() + DRAIN_SECONDS
-        while True:
-            progress = self._look(streams, started)
-            if progress is not None and progress.all_shown:
+        while self._supervisor.running("sink"):
+            hurry = self._service.stopping or self._is_live
+            progress = self._look(streams)
+            if progress is not None and progress.all_shown(self._cameras, ended=not hurry):
                 return
-            if (self._service.stopping or self._is_live) and time.monotonic() > deadline:
+            if hurry and time.monotonic() > deadline:
                 log.warning("stopped with frames still under way")
                 return
             time.sleep(POLL / 4)
 
-    def _look(self, streams: Streams, started: float) -> Progress | None:
-        """Restart what died, and tell how it goes. None: the server is not there at this moment."""
-        if self._embedded and self._embedded.restart_if_dead():
-            log.warning("the embedded server had died: started it again with its data")
+    def _look(self, streams: Streams) -> Progress | None:
+        """Restart what died, and tell how it goes. None: the server is not there at this moment.
+
+        Raises:
+            EmotionError: a process gave up, or nothing moves any more.
+        """
+        self._revive()
         self._service.tick(None)
         try:
-            marks = {
-                module: streams.acknowledged(stream, group) + streams.length(streams.keys.dead)
-                for module, group, stream in (
-                    ("detector_worker", "detector", streams.keys.frames),
-                    ("classifier_worker", "classifier", streams.keys.faces),
-                    ("sink", self._sink.sink, streams.keys.emotions),
-                )
-            }
             progress = streams.progress()
             self._workers(streams)
             lag = streams.lag(streams.keys.frames, "detector").seconds
@@ -198,12 +216,36 @@ class Run:
             log.debug("no look at the progress: %s", e)
             self._supervisor.check({})
             return None
-        self._supervisor.check(marks)
+        self._progress = progress
+        groups = {"producer": "producer", "detector_worker": "detector", "classifier_worker": "classifier"}
+        groups["sink"] = self._sink.sink
+        self._supervisor.check({module: progress.work.get(group, 0) for module, group in groups.items()})
+        if not self._supervisor.running("sink"):
+            self._service.stop.set()  # whoever read our results has had enough
+        self._check_moving(progress)
         if sys.stderr.isatty():
-            appended = sum(count for _, count in progress.appended.values())
-            line = progress_line(self._stats(progress).summary(), appended, lag, time.monotonic() - started)
+            appended = progress.work.get("producer", 0)
+            elapsed = time.monotonic() - self._started
+            line = progress_line(self._stats(progress).summary(), appended, lag, elapsed)
             print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
         return progress
+
+    def _revive(self) -> None:
+        if self._embedded and self._embedded.restart_if_dead():
+            self._server_starts += 1
+            if self._server_starts > MOST_SERVER_STARTS:
+                raise EmotionError(f"the embedded server has died {self._server_starts} times: giving up")
+            log.warning("the embedded server had died: started it again with its data")
+
+    def _check_moving(self, progress: Progress) -> None:
+        work = sum(progress.work.values())
+        if work != self._work:
+            self._work, self._moved = work, time.monotonic()
+        elif not self._is_live and time.monotonic() - self._moved > STUCK_SECONDS:
+            lost = sum(count for _, count in progress.appended.values()) - self._stats(progress).frames
+            raise EmotionError(
+                f"nothing has moved for {STUCK_SECONDS:.0f} s, with {lost} frames not shown: giving up"
+            )
 
     def _stats(self, progress: Progress) -> Stats:
         stored = progress.stats.get(self._sink.sink)
@@ -212,10 +254,13 @@ class Run:
     # --- the end -----------------------------------------------------------------------------------------
 
     def _summary(self, streams: Streams) -> dict[str, Any]:
-        progress = streams.progress()
-        summary = dict(self._stats(progress).summary())
-        summary["appended"] = sum(count for _, count in progress.appended.values())
-        summary["dead_letters"] = streams.length(streams.keys.dead)
+        dead = 0
+        with contextlib.suppress(RedisError):  # the last look is good enough when the server is gone
+            self._progress = streams.progress()
+            dead = streams.length(streams.keys.dead)
+        summary = dict(self._stats(self._progress).summary())
+        summary["appended"] = self._progress.work.get("producer", 0)
+        summary["dead_letters"] = dead
         summary["restarts"] = self._supervisor.restarts
         summary["outputs"] = [spec.partition("=")[2] for spec in self._sink.output]
         return summary
@@ -240,9 +285,13 @@ class Run:
 @contextlib.contextmanager
 def _state_directory(path: str | None) -> Iterator[Path]:
     if path is not None:
-        directory = Path(path)
-        directory.mkdir(parents=True, exist_ok=True)
+        directory = Path(path) / f"run-{secrets.token_hex(4)}"  # never the data of another run
+        try:
+            directory.mkdir(parents=True)
+        except OSError as e:
+            raise EmotionError(f"--state {path}: no folder can be made there ({e.strerror})") from e
         yield directory
+        shutil.rmtree(directory / "server", ignore_errors=True)
         return
     temporary = Path(tempfile.mkdtemp(prefix="emotion-"))
     try:
@@ -260,6 +309,8 @@ def run(values: Values) -> None:
     """
     common = build(CommonOptions, values)
     options = build(RunOptions, values)
+    if options.summary_json and not Path(options.summary_json).absolute().parent.is_dir():
+        raise EmotionError(f"--summary-json {options.summary_json}: there is no such folder")
     with _state_directory(options.state) as directory:
         service = Service("runner", "", common)
         this = Run(values, service, directory)

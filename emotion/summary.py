@@ -30,7 +30,7 @@ def text_summary(summary: Mapping[str, Any]) -> str:
         f"frames       {summary['frames']}" + (f" ({summary['errors']} unreadable)" if summary["errors"] else ""),
         f"faces        {summary['faces']}",
         f"rate         {summary['fps']:.1f} frames/s",
-        f"latency      p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms, p99 {latency['p99']:.0f} ms",
+        "latency      " + ", ".join(f"{name} {_ms(latency[name])}" for name in ("p50", "p95", "p99")),
     ]
     shares = sorted(summary["emotions"].items(), key=lambda item: -item[1])
     told = ", ".join(f"{name} {share:.0%}" for name, share in shares if share > 0)
@@ -42,3 +42,7 @@ def text_summary(summary: Mapping[str, Any]) -> str:
     for target in summary["outputs"]:
         lines.append(f"written      {target}")
     return "\n".join(lines)
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f} ms"

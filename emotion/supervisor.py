@@ -26,12 +26,14 @@ FATAL = (EmotionError.exit_code, UsageError.exit_code)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One process to run. `module` is a stage's package; `name` is stable over restarts."""
+    """One process to run. `module` is a stage's package; `name` is stable over restarts; `ends` says that it may
+    end by itself."""
 
     name: str
     module: str
     arguments: Sequence[str]
     threads: int = 1
+    ends: bool = False
     keep_stdout: bool = False
 
 
@@ -93,7 +95,7 @@ class Supervisor:
             code = child.process.poll()
             if code is None or child.finished:
                 continue
-            if code == 0:
+            if code == 0 and child.plan.ends:
                 child.finished = True
             elif code in FATAL:
                 words = self.last_words(child.plan.name).removeprefix("emotion ")

@@ -72,9 +72,9 @@ def run_lossless(job: Job, start: int) -> None:
         _wait_for_room(job, flight)
         picture = job.source.read()
         if picture is None:
-            if not job.context.stop.is_set():
-                _finish(job, flight)
-            return
+            if job.context.stop.is_set() or _finish(job, flight):
+                return
+            continue
         job.context.alive()
         frame = job.frame(picture, flight.next_seq, picture.media_time)
         if _append(job, flight, frame):
@@ -143,14 +143,19 @@ def _reclaim(job: Job) -> int:
     return job.streams.position(job.camera, job.epoch)
 
 
-def _finish(job: Job, flight: Flight) -> None:
-    """Tell the end, then wait for the last frames to be shown, to delete them."""
+def _finish(job: Job, flight: Flight) -> bool:
+    """Tell the end, then wait for the last frames to be shown, to delete them. False: the server had forgotten
+    frames, and the source was opened anew to send them again."""
     count = flight.next_seq
     job.patiently(lambda: job.streams.finish(job.camera, job.epoch, count))
     log.info("camera %s: all %d frames are sent", job.camera, count)
     while flight.known:
-        done = _look(job, flight)
-        if done is None:
-            return  # nobody is there who would show them
+        position = job.patiently(lambda: job.streams.position(job.camera, job.epoch))
+        if position != count:
+            _go_back(job, flight, position)
+            return False
+        if _look(job, flight) is None:
+            return True  # nobody is there who would show them
         if flight.known:
             job.pause(LINGER)
+    return True

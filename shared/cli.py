@@ -7,10 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from shared.errors import EmotionError
 from shared.log import redact_url, setup_logging
 from shared.options import ALL, CommonOptions
 from shared.settings import Parser, add_flags, build, gather
+
+EXIT_UNEXPECTED = 70
+"""EX_SOFTWARE of sysexits.h."""
 
 Values = Mapping[str, Any]
 """Settings by name, merged from flags, environment and file; `shared.settings.build` makes dataclasses of them."""
@@ -40,10 +45,17 @@ class Command:
             return e.exit_code
         except KeyboardInterrupt:
             return 130
+        except RedisError as e:
+            print(f"{prog}: Redis: {redact_url(str(e))}", file=sys.stderr)
+            return 1
         except BrokenPipeError:
             # Whoever read our output has had enough; keep the interpreter from failing on its last flush.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
+        except Exception:
+            # Not one of the codes above: the runner starts a process again that ends like this.
+            logging.getLogger(prog).critical("unexpected error: please report it", exc_info=True)
+            return EXIT_UNEXPECTED
         finally:
             logging.shutdown()
         return 0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, ConnectionError, RedisError, TimeoutError
+from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
 
 from shared.errors import EmotionError, UsageError
@@ -51,7 +51,7 @@ def wait_until_up(client: "redis.Redis", url: str, patience: float, stopped: Cal
             return
         except AuthenticationError as e:
             raise EmotionError(f"Redis at {redact_url(url)} refuses the login: {e}") from e
-        except (ConnectionError, TimeoutError, RedisError) as e:
+        except (RedisError, OSError, UnicodeError) as e:
             if "NOAUTH" in str(e):
                 raise EmotionError(f"Redis at {redact_url(url)} wants a password") from e
             if time.monotonic() > deadline:

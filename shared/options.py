@@ -138,6 +138,14 @@ class SinkOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureOptions:
+    """What `emotion picture` reads, and how it prints. Its `--output` is declared beside the command."""
+
+    image: tuple[str, ...] = option((), "picture, folder or glob; repeat for several", metavar="FILE")
+    json: bool = option(False, "print JSON lines instead of a table")
+
+
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """What the one-machine runner adds."""
 
@@ -147,6 +155,57 @@ class RunOptions:
     state: str | None = option(None, "folder for the embedded server's data and the workers' logs", metavar="DIR")
 
 
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """What is trained, on what, and how."""
+
+    data: str | None = option(None, "fer2013.csv, or a folder with train/ and test/", metavar="PATH")
+    ferplus: str | None = option(
+        None, "fer2013new.csv with the votes of FER+; adds the consensus head", metavar="FILE"
+    )
+    weights: str = option(
+        "imagenet", "initial weights: imagenet (downloaded), none, or a file", metavar="imagenet|none|FILE"
+    )
+    recipe: str = option(
+        "full",
+        "full trains all layers; frozen is the original: ImageNet's layers as they are, 64 px, a small dense head",
+        choices=("full", "frozen"),
+    )
+    name: str = option("", "name of the run; default: the time")
+    resume: bool = option(False, "continue the run --name, or the newest unfinished one")
+    epochs: int = option(40, "passes over the training images at the most", low=1, high=10_000)
+    batch: int = option(64, "images per step", low=2, high=8192)
+    size: int = option(48, "side of the input, pixels", low=32, high=224)
+    width: float = option(1.0, "channels of every layer relative to VGG16's", low=0.02, high=1)
+    limit: int = option(0, "images per class of each split, for a quick try; 0 takes all", low=0, high=100_000)
+    seed: int = option(1, "where chance starts", low=0, high=2**31)
+    optimizer: str = option("sgd", "sgd (Nesterov momentum) or adamw", choices=("sgd", "adamw"))
+    learning_rate: float | None = option(None, "peak; default: 0.02 for sgd, 0.0003 for adamw", low=1e-7, high=1)
+    schedule: str = option(
+        "cosine",
+        "cosine: down to 0 after a warm-up; plateau: less each time validation stalls",
+        choices=("cosine", "plateau"),
+    )
+    patience: int = option(0, "epochs without gain after which training stops; 0: never", low=0, high=10_000)
+    weight_decay: float = option(5e-4, "pull of kernels towards 0", low=0, high=1)
+    label_smoothing: float = option(0.1, "share of each FER-2013 label spread over all classes", low=0, high=0.9)
+    dropout: float = option(0.5, "share of features dropped before the heads", low=0, high=0.95)
+    batch_norm: bool = option(True, "normalise after each convolution; folded into it at the export")
+    average: float = option(0.999, "decay of the running average of all weights; 0: none", low=0, high=0.99999)
+    class_weights: str = option(
+        "none", "weight of rare classes: none, sqrt or balanced", choices=("none", "sqrt", "balanced")
+    )
+    augmentation: bool = option(True, "vary the training images")
+    mixed_precision: bool = option(False, "compute in bfloat16")
+
+
+@dataclass(frozen=True, slots=True)
+class RunsOptions:
+    """Where training runs are kept."""
+
+    runs: str = option("runs", "folder of the training runs, one folder each", metavar="DIR")
+
+
 ALL = (
     CommonOptions,
     LinkOptions,
@@ -154,6 +213,9 @@ ALL = (
     DetectorOptions,
     ModelOptions,
     ClassifierOptions,
+    PictureOptions,
     SinkOptions,
     RunOptions,
+    TrainOptions,
+    RunsOptions,
 )

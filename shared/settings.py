@@ -6,6 +6,7 @@ flags, reads the three sources, and refuses what nobody declared.
 
 import argparse
 import difflib
+import json
 import os
 import tomllib
 import types
@@ -189,18 +190,14 @@ def build(cls: type[T], values: Mapping[str, Any]) -> T:
     return cls(**{name: value for name, value in values.items() if name in own})
 
 
-def to_flags(settings: object) -> list[str]:
-    """The flags that recreate `settings`, for starting a stage as a process. Defaults are left out."""
-    flags: list[str] = []
-    for spec in specs([type(settings)]).values():
-        value = getattr(settings, spec.name)
-        if value == spec.default:
-            continue
-        if spec.kind is bool:
-            flags.append(spec.flag if value else spec.flag.replace("--", "--no-", 1))
-        elif spec.many:
-            for item in value:
-                flags.append(f"{spec.flag}={item}")
-        else:
-            flags.append(f"{spec.flag}={value}")
-    return flags
+def to_toml(*settings: object) -> str:
+    """A settings file that recreates `settings`, for starting a stage as a process: unlike its command line,
+    other users of the machine cannot read it. Defaults are left out."""
+    lines = []
+    for item in settings:
+        for spec in specs([type(item)]).values():
+            value = getattr(item, spec.name)
+            if value != spec.default:
+                # JSON's numbers, booleans, strings and lists are TOML's, too.
+                lines.append(f"{spec.name} = {json.dumps(value, ensure_ascii=False)}\n")
+    return "".join(lines)

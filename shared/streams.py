@@ -5,7 +5,7 @@ one, it is unknown whether the command ran, so callers read what is pending inst
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,8 +25,15 @@ DEAD_BYTES = 1 << 20
 LIVE_RESULTS = 20_000
 """Live mode: small messages kept in `faces` and `emotions` when nobody reads them."""
 
+# When memory is full only new frames are refused (the one script without allow-oom): everything else makes room.
+
+# One command that must work even then.
+_CALL = """#!lua flags=allow-oom
+return redis.call(unpack(ARGV))
+"""
+
 # If the holder is me or nobody: hold it for ARGV[2] ms.
-_LEASE = """
+_LEASE = """#!lua flags=allow-oom
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) return 1 end
 if holder then return 0 end
@@ -34,13 +41,13 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
 
-_RELEASE = """
+_RELEASE = """#!lua flags=allow-oom
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """
 
 # Append one frame and store the position in one step, so that a repeated call appends nothing.
-_APPEND = """
+_APPEND = """#!lua
 local lease, frames, progress = KEYS[1], KEYS[2], KEYS[3]
 local token, ttl, camera, epoch, seq, maxlen, header, jpeg = unpack(ARGV)
 if redis.call('GET', lease) ~= token then
@@ -62,14 +69,14 @@ else
   id = redis.call('XADD', frames, '*', 'h', header, 'j', jpeg)
 end
 redis.call('HSET', progress, 'at|' .. camera, epoch .. ' ' .. string.format('%d', tonumber(seq) + 1))
+redis.call('HINCRBY', progress, 'work|producer', 1)
 return id
 """
 
 # The hop: a result is appended only if its input's acknowledgement counted, so a worker that was thought dead
-# cannot append a second one. Acknowledging first also keeps the script from being refused half-way when memory
-# is full: after the first write of a script the server refuses no more of it.
-_HOP = """
-local source, target, dead = KEYS[1], KEYS[2], KEYS[3]
+# cannot append a second one.
+_HOP = """#!lua flags=allow-oom
+local source, target, dead, progress = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, maxlen, deadlen, deadbytes = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local counted = 0
 for i = 5, #ARGV, 4 do
@@ -96,28 +103,33 @@ for i = 5, #ARGV, 4 do
     end
   end
 end
+if counted > 0 then redis.call('HINCRBY', progress, 'work|' .. group, counted) end
 return counted
 """
 
 # What a sink has shown: acknowledged, with its new positions and statistics, in one step.
-_SHOWN = """
-local emotions, progress = KEYS[1], KEYS[2]
-local group, pairs_count = ARGV[1], tonumber(ARGV[2])
-local first_id = 3 + 2 * pairs_count
-for i = 3, first_id - 1, 2 do redis.call('HSET', progress, ARGV[i], ARGV[i + 1]) end
+_SHOWN = """#!lua flags=allow-oom
+local emotions, progress, lease = KEYS[1], KEYS[2], KEYS[3]
+local group, token, pairs_count = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local holder = redis.call('GET', lease)
+if holder and holder ~= token then return redis.error_reply('LEASELOST ' .. group) end
+local first_id = 4 + 2 * pairs_count
+for i = 4, first_id - 1, 2 do redis.call('HSET', progress, ARGV[i], ARGV[i + 1]) end
 for i = first_id, #ARGV do redis.call('XACK', emotions, group, ARGV[i]) end
+redis.call('HINCRBY', progress, 'work|' .. group, #ARGV - first_id + 1)
 return 1
 """
 
 # A consumer leaves its group only with nothing pending: removing it throws its pending entries away.
-_LEAVE = """
+_LEAVE = """#!lua flags=allow-oom
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2])
 if #pending == 0 then redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2]) return 1 end
 return 0
 """
 
 # Entries below every group's oldest unacknowledged entry have been used by all.
-_TRIM = """
+_TRIM = """#!lua flags=allow-oom
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local oldest
 for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local group = {}
@@ -177,6 +189,7 @@ class Streams:
     def __init__(self, client: "redis.Redis", keys: Keys) -> None:
         self.client = client
         self.keys = keys
+        self._call = client.register_script(_CALL)
         self._lease = client.register_script(_LEASE)
         self._release = client.register_script(_RELEASE)
         self._append = client.register_script(_APPEND)
@@ -184,6 +197,11 @@ class Streams:
         self._shown = client.register_script(_SHOWN)
         self._leave = client.register_script(_LEAVE)
         self._trim = client.register_script(_TRIM)
+
+    def _write(self, command: str, key: str, *arguments: Any) -> None:
+        """Run a command on `key` even when memory is full."""
+        whole = arguments if command == "XGROUP" else (key, *arguments)
+        self._call([key], [command, *whole])
 
     # --- leases ------------------------------------------------------------------------------------------
 
@@ -228,7 +246,7 @@ class Streams:
 
     def finish(self, camera: str, epoch: str, count: int) -> None:
         """Say that the source has ended after `count` frames."""
-        self.client.hset(self.keys.progress, f"end|{camera}", f"{epoch} {count}")
+        self._write("HSET", self.keys.progress, f"end|{camera}", f"{epoch} {count}")
 
     def done(self, camera: str, epoch: str) -> int | None:
         """Frames that every registered sink has shown: all below this seq. None: no sink is registered."""
@@ -248,7 +266,7 @@ class Streams:
     def ensure_group(self, stream: str, group: str) -> None:
         """Create the consumer group, and the stream, where they are missing; always from the beginning."""
         try:
-            self.client.xgroup_create(stream, group, id="0", mkstream=True)
+            self._write("XGROUP", stream, "CREATE", stream, group, "0", "MKSTREAM")
         except ResponseError as e:
             if "BUSYGROUP" not in str(e):
                 raise
@@ -306,7 +324,7 @@ class Streams:
         args: list[Any] = [group, limit or 0, DEAD_LENGTH, DEAD_BYTES]
         for r in results:
             args += [r.id, r.payload, r.dead, r.deliveries]
-        return int(self._hop([source, target, self.keys.dead], args))
+        return int(self._hop([source, target, self.keys.dead, self.keys.progress], args))
 
     def leave(self, stream: str, group: str, consumer: str) -> None:
         """Remove a consumer that will not come back, unless it has entries pending."""
@@ -334,13 +352,6 @@ class Streams:
     def length(self, stream: str) -> int:
         return int(self.client.xlen(stream))
 
-    def acknowledged(self, stream: str, group: str) -> int:
-        """Entries that the group has ever finished: a number that grows as long as work gets done."""
-        for g in self.client.xinfo_groups(stream):
-            if g["name"].decode() == group:
-                return int(g.get("entries-read") or 0) - int(g["pending"])
-        return 0
-
     def clock_offset(self) -> float:
         """Seconds to add to this machine's clock to get the server's."""
         seconds, micros = self.client.time()
@@ -350,7 +361,7 @@ class Streams:
 
     def register_sink(self, sink: str) -> None:
         """From now on lossless producers wait for this sink."""
-        self.client.hset(self.keys.progress, f"sink|{sink}", "1")
+        self._write("HSET", self.keys.progress, f"sink|{sink}", "1")
 
     def fetch_jpegs(self, ids: Sequence[str]) -> list[bytes | None]:
         """The JPEGs of frames by their stream ids; None where the frame is gone."""
@@ -365,15 +376,26 @@ class Streams:
     def shown(
         self,
         sink: str,
+        token: str,
         ids: Iterable[str],
         positions: Mapping[str, tuple[str, int]],
         stats: bytes,
     ) -> None:
-        """Acknowledge what a sink has shown, with its next position (epoch, seq) per camera and its statistics."""
+        """Acknowledge what a sink has shown, with its next position (epoch, seq) per camera and its statistics.
+
+        Raises:
+            LeaseLost: another process than `token` is the active sink now.
+        """
         pairs: list[Any] = [f"stats|{sink}", stats]
         for camera, (epoch, seq) in positions.items():
             pairs += [f"done|{sink}|{camera}", f"{epoch} {seq}"]
-        self._shown([self.keys.emotions, self.keys.progress], [sink, len(pairs) // 2, *pairs, *ids])
+        keys = [self.keys.emotions, self.keys.progress, self.keys.lease(f"sink:{sink}")]
+        try:
+            self._shown(keys, [sink, token, len(pairs) // 2, *pairs, *ids])
+        except ResponseError as e:
+            if "LEASELOST" in str(e):
+                raise LeaseLost(f"sink {sink!r} has been taken over by another process") from e
+            raise
 
     def progress(self) -> "Progress":
         """Everything that producers and sinks have told of their progress."""
@@ -389,7 +411,7 @@ class Streams:
 
     def announce(self, worker: str, description: bytes) -> None:
         """Write what a worker says of itself, for the runner and for the curious."""
-        self.client.hset(self.keys.workers, worker, description)
+        self._write("HSET", self.keys.workers, worker, description)
 
     def withdraw(self, worker: str) -> None:
         self.client.hdel(self.keys.workers, worker)
@@ -414,6 +436,7 @@ class Progress:
         sinks: names of the registered sinks.
         shown: (sink, camera, epoch) to frames shown: all below this seq.
         stats: sink to its statistics.
+        work: "producer" to the frames appended in all epochs, a consumer group to the messages it has finished.
     """
 
     appended: Mapping[str, tuple[str, int]]
@@ -421,15 +444,18 @@ class Progress:
     sinks: tuple[str, ...]
     shown: Mapping[tuple[str, str, str], int]
     stats: Mapping[str, bytes]
+    work: Mapping[str, int]
 
     @staticmethod
     def parse(table: Mapping[bytes, bytes]) -> "Progress":
-        appended, ended, shown, stats = {}, {}, {}, {}
+        appended, ended, shown, stats, work = {}, {}, {}, {}, {}
         sinks = []
         for raw, value in table.items():
             kind, _, rest = raw.decode().partition("|")
             if kind == "stats":
                 stats[rest] = value
+            elif kind == "work":
+                work[rest] = int(value)
             elif kind == "sink":
                 sinks.append(rest)
             else:
@@ -441,13 +467,17 @@ class Progress:
                 elif kind == "done":
                     sink, _, camera = rest.partition("|")
                     shown[sink, camera, epoch] = int(count)
-        return Progress(appended, ended, tuple(sorted(sinks)), shown, stats)
+        return Progress(appended, ended, tuple(sorted(sinks)), shown, stats, work)
 
-    @property
-    def all_shown(self) -> bool:
-        """Whether every registered sink has shown all that was appended so far."""
-        return bool(self.sinks) and all(
-            self.shown.get((sink, camera, epoch), 0) >= count
-            for camera, (epoch, count) in self.appended.items()
+    def all_shown(self, cameras: Collection[str], *, ended: bool) -> bool:
+        """Whether every registered sink has shown all frames of `cameras`: those of the whole source where it
+        must have `ended`, else those appended so far."""
+        counts = self.ended if ended else self.appended
+        if not self.sinks or (ended and not set(cameras) <= set(counts)):
+            return False
+        return all(
+            self.shown.get((sink, camera, counts[camera][0]), 0) >= counts[camera][1]
+            for camera in cameras
+            if camera in counts
             for sink in self.sinks
         )

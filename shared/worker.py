@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from redis.exceptions import RedisError
 
 from shared.cli import Values
-from shared.errors import DecodeError
+from shared.errors import DecodeError, UsageError
 from shared.messages import Message, Outcome
 from shared.metrics import Metrics
 from shared.options import CommonOptions, LinkOptions
@@ -102,14 +102,13 @@ class Worker(Generic[In, Out]):
             if self._service.tick(streams):
                 self._housekeeping()
             if own:
-                entries = streams.recover(route.source, route.group, worker, self._policy.batch)
-                own = bool(entries)
-                self._one_by_one(entries)
+                own = self._redelivered(streams.recover(route.source, route.group, worker, 1))
                 continue
             if time.monotonic() >= self._next_claim:
-                self._next_claim = time.monotonic() + self._policy.claim_after / 4
                 idle = self._policy.claim_after
-                self._one_by_one(streams.recover(route.source, route.group, worker, self._policy.batch, idle=idle))
+                if self._redelivered(streams.recover(route.source, route.group, worker, 1, idle=idle)):
+                    continue
+                self._next_claim = time.monotonic() + idle / 4
             self._handle(streams.read_new(route.source, route.group, worker, self._policy.batch, BLOCK))
 
     def _housekeeping(self) -> None:
@@ -117,11 +116,12 @@ class Worker(Generic[In, Out]):
         self._streams.trim_used(self._streams.keys.faces)
         self._service.observe_lag(self._streams, self._route.source, self._route.group)
 
-    def _one_by_one(self, entries: Sequence[Entry]) -> None:
+    def _redelivered(self, entries: Sequence[Entry]) -> bool:
+        """Process one message that was delivered before; False if there is none. One at a time also because
+        claiming counts as a delivery: what waits behind a message that kills workers must not count as one."""
         self._metrics.redeliveries.inc(len(entries))
-        for entry in entries:
-            self._handle([entry])
-            self._service.tick(self._streams)
+        self._handle(entries)
+        return bool(entries)
 
     def _handle(self, entries: Sequence[Entry]) -> None:
         """Process entries and hop: one result, or one dead letter, or both, for each."""
@@ -130,70 +130,75 @@ class Worker(Generic[In, Out]):
         started = time.perf_counter()
         with self._watchdog.guard(f"a batch of {len(entries)} from {self._route.source}"):
             done: dict[str, Done] = {}
+            lossless = False
             work: list[tuple[Entry, In]] = []
             for entry in entries:
-                settled = self._settle(entry)
-                if isinstance(settled, Done):
-                    done[entry.id] = settled
+                try:
+                    message = self._route.decode(entry.fields, entry.id)
+                except DecodeError as e:
+                    done[entry.id] = self._garbage(entry, e)
+                    continue
+                lossless = lossless or message.info.mode == "lossless"
+                settled = self._settle(entry, message)
+                if settled is None:
+                    work.append((entry, message))
                 else:
-                    work.append((entry, settled))
-            for (entry, _), (result, dead) in zip(work, self._process([m for _, m in work]), strict=True):
-                done[entry.id] = self._result(entry, result, dead)
-        # No limit on lossless results: nothing of a lossless run is trimmed by length.
-        lossless = any(m.info.mode == "lossless" for _, m in work)
+                    done[entry.id] = settled
+            done.update((d.id, d) for d in self._process(work))
         self._streams.hop(
             self._route.source,
             self._route.group,
             self._route.target,
             [done[e.id] for e in entries],
-            limit=None if lossless or not work else LIVE_RESULTS,
+            limit=None if lossless else LIVE_RESULTS,  # nothing of a lossless run is trimmed by length
         )
         self._metrics.dead_letters.inc(sum(1 for d in done.values() if d.dead))
         self._metrics.frames.inc(len(entries))
         self._metrics.batch(len(entries), time.perf_counter() - started)
 
-    def _settle(self, entry: Entry) -> Done | In:
-        """What needs no processing is settled here; otherwise the message to process."""
-        try:
-            message = self._route.decode(entry.fields, entry.id)
-        except DecodeError as e:
-            log.warning("%s: entry %s is not a message (%s): set aside", self._route.source, entry.id, e)
-            self._metrics.decode_errors.inc()
-            return Done(entry.id, dead=f"not a message: {e}", deliveries=entry.deliveries)
+    def _garbage(self, entry: Entry, error: DecodeError) -> Done:
+        log.warning("%s: entry %s is not a message (%s): set aside", self._route.source, entry.id, error)
+        self._metrics.decode_errors.inc()
+        return Done(entry.id, dead=f"not a message: {error}", deliveries=entry.deliveries)
+
+    def _settle(self, entry: Entry, message: In) -> Done | None:
+        """What becomes of a message that is not to be processed; None for one that is."""
         if entry.deliveries >= self._policy.max_deliveries:
             reason = f"gave up after {entry.deliveries} deliveries to {self._route.group} workers"
             log.error("frame %d of %s: %s", message.info.seq, message.info.camera, reason)
-            return self._result(entry, self._stage.pass_on(message, Outcome.error(reason)), reason)
+            return self._pass_on(entry, message, Outcome.error(reason), reason)
         if message.outcome.status != "ok":
-            return self._result(entry, self._stage.pass_on(message, message.outcome))
+            return self._pass_on(entry, message, message.outcome)
         if message.info.mode == "live" and self._age(message) > self._policy.max_age:
             self._metrics.dropped("stale").inc()
-            return self._result(entry, self._stage.pass_on(message, Outcome.dropped(f"stale_{self._route.group}")))
-        return message
+            return self._pass_on(entry, message, Outcome.dropped(f"stale_{self._route.group}"))
+        return None
 
     def _age(self, message: Message) -> float:
         """Seconds since the frame was appended, by the server's clock."""
         return time.time() + self._offset - id_seconds(message.frame_id)
 
-    def _result(self, entry: Entry, result: Out, dead: str = "") -> Done:
+    def _pass_on(self, entry: Entry, message: In, outcome: Outcome, dead: str = "") -> Done:
+        result = self._stage.pass_on(message, outcome)
         return Done(entry.id, self._route.encode(result), dead, entry.deliveries)
 
-    def _process(self, batch: Sequence[In]) -> Sequence[tuple[Out, str]]:
-        """Results, each with the reason of a dead letter or "". A failing batch is halved down to the bad one."""
-        if not batch:
+    def _process(self, work: Sequence[tuple[Entry, In]]) -> list[Done]:
+        """What became of each message. A batch that fails is halved until the bad message is found."""
+        if not work:
             return []
         try:
-            results = self._stage.process(batch)
+            results = self._stage.process([message for _, message in work])
+            payloads = [self._route.encode(result) for result in results]
             self._route.observe(self._metrics, results)
-            return [(r, "") for r in results]
+            return [Done(e.id, p, deliveries=e.deliveries) for (e, _), p in zip(work, payloads, strict=True)]
         except Exception as e:
-            if len(batch) == 1:
-                info = batch[0].info
-                log.exception("frame %d of %s cannot be processed", info.seq, info.camera)
+            if len(work) == 1:
+                ((entry, message),) = work
+                log.exception("frame %d of %s cannot be processed", message.info.seq, message.info.camera)
                 reason = f"{self._route.group} failed: {type(e).__name__}: {e}"
-                return [(self._stage.pass_on(batch[0], Outcome.error(reason)), reason)]
-            middle = len(batch) // 2
-            return [*self._process(batch[:middle]), *self._process(batch[middle:])]
+                return [self._pass_on(entry, message, Outcome.error(reason), reason)]
+            middle = len(work) // 2
+            return [*self._process(work[:middle]), *self._process(work[middle:])]
 
 
 def serve(
@@ -208,8 +213,11 @@ def serve(
 
     Raises:
         EmotionError: the server cannot be reached at the start, or the stage cannot be opened.
+        UsageError: the settings do not fit together.
     """
     link = build(LinkOptions, values)
+    if link.watchdog >= link.claim_after:
+        raise UsageError(f"--watchdog {link.watchdog:g} must be below --claim-after {link.claim_after:g}")
     service = Service(name, link.slot, build(CommonOptions, values), link.parent)
     service.start()
     describe(service.metrics)

@@ -8,8 +8,9 @@ from shared.messages import CAMERA_NAME
 from shared.options import CommonOptions, LinkOptions, SinkOptions
 from shared.service import Service, open_streams
 from shared.settings import build
+from shared.watchdog import Watchdog
 from sink.loop import Sink
-from sink.outputs import open_outputs
+from sink.outputs import open_outputs, parse
 
 
 def run(values: Values) -> None:
@@ -23,12 +24,19 @@ def run(values: Values) -> None:
     link = build(LinkOptions, values)
     if not CAMERA_NAME.fullmatch(options.sink):
         raise UsageError(f"--sink {options.sink!r}: use letters, digits, '_', '.' and '-', 64 at the most")
+    parse(options.output)
     service = Service("sink", link.slot, build(CommonOptions, values), link.parent)
     service.start()
     streams = open_streams(link, service)
     try:
-        outputs = open_outputs(options.output, many=options.per_camera, fps=options.video_fps)
-        Sink(service, streams, options.sink, outputs, options.hold_back).run()
+        Sink(
+            service,
+            streams,
+            options.sink,
+            lambda: open_outputs(options.output, many=options.per_camera, fps=options.video_fps),
+            options.hold_back,
+            Watchdog(link.watchdog),
+        ).run()
     finally:
         service.close(streams)
 

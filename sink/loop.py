@@ -4,11 +4,12 @@ A sink name is a consumer group with one active process under a lease; a second 
 the process before it read but did not show is still pending under the same consumer name and is read first.
 """
 
+import itertools
 import logging
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from shared.errors import DecodeError
 from shared.messages import Emotions, FrameInfo, decode_emotions
 from shared.service import Service
 from shared.streams import Done, Entry, LeaseLost, Streams
+from shared.watchdog import Watchdog
 from sink.order import Released, Reorder
 from sink.output import Face, Image, Output, Result
 from sink.stats import Stats
@@ -27,6 +29,8 @@ log = logging.getLogger(__name__)
 LEASE_SECONDS = 5.0
 BATCH = 64
 """Messages read at once."""
+AT_ONCE = 16
+"""Frames shown between two acknowledgements at the most: they are held in memory, with their pictures."""
 BLOCK = 0.5
 BLOCK_HOLDING = 0.05
 """Seconds to wait for new messages, and while live frames are held back for a missing one."""
@@ -36,12 +40,21 @@ class Sink:
     """Shows the results of one shard on all outputs of one sink name."""
 
     def __init__(
-        self, service: Service, streams: Streams, name: str, outputs: Sequence[Output], hold_back: float
+        self,
+        service: Service,
+        streams: Streams,
+        name: str,
+        open_outputs: Callable[[], Sequence[Output]],
+        hold_back: float,
+        watchdog: Watchdog,
     ) -> None:
+        """`open_outputs` is called once, by the active process: a standby must not touch what another writes."""
         self._service = service
         self._streams = streams
         self._name = name
-        self._outputs = outputs
+        self._open_outputs = open_outputs
+        self._outputs: Sequence[Output] = ()
+        self._watchdog = watchdog
         self._order = Reorder(hold_back)
         self._hold_back = hold_back
         self._trackers: dict[str, tuple[str, Tracker]] = {}
@@ -100,9 +113,10 @@ class Sink:
         return True
 
     def _restore(self) -> None:
-        """Once per process: continue where the process before this one stopped."""
+        """Once per process: open the outputs and continue where the process before this one stopped."""
         if self._restored:
             return
+        self._outputs = self._open_outputs()
         self._restored = True
         progress = self._streams.progress()
         for (sink, camera, epoch), seq in progress.shown.items():
@@ -122,6 +136,9 @@ class Sink:
         now = time.monotonic()
         garbage = []
         for entry in entries:
+            if not entry.fields:  # trimmed since it was read
+                garbage.append(Done(entry.id))
+                continue
             try:
                 self._order.add(decode_emotions(entry.fields, entry.id), entry.id, now)
             except DecodeError as e:
@@ -134,27 +151,35 @@ class Sink:
             self._streams.hop(keys.emotions, self._name, keys.emotions, garbage)
 
     def _show(self, now: float | None = None) -> None:
-        """Show what is in order now, then acknowledge it with positions and statistics in one step.
+        """Show what is in order now, a few frames at a time.
 
         What is released but not shown, and shown but not acknowledged, is kept over a lost connection.
         """
         self._unshown.extend(self._order.release(time.monotonic() if now is None else now))
-        jpegs = self._fetch(self._unshown)
-        while self._unshown:
+        while self._unshown or self._shown:
+            with self._watchdog.guard("showing results"):
+                self._show_some()
+            if self._unshown and self._service.tick(self._streams):
+                self._housekeeping()
+
+    def _show_some(self) -> None:
+        """Show some frames on all outputs, then acknowledge them with positions and statistics in one step."""
+        jpegs = self._fetch(itertools.islice(self._unshown, AT_ONCE))
+        while self._unshown and len(self._shown) < AT_ONCE:
             item = self._unshown.popleft()
             self._show_one(item, jpegs)
             self._shown.append(item)
-        if not self._shown:
-            return
         for output in self._outputs:
             output.flush()
         self._metrics.duplicates.inc(self._order.duplicates - self._duplicates)
         self._stats.duplicates += self._order.duplicates - self._duplicates
         self._duplicates = self._order.duplicates
-        places = {item.camera: self._order.position(item.camera) for item in self._shown}
-        positions = {camera: place for camera, place in places.items() if place is not None}
+        positions: dict[str, tuple[str, int]] = {}
+        for item in self._shown:
+            if item.message is not None:
+                positions[item.camera] = (item.epoch, item.message.info.seq + 1)
         ids = [i for item in self._shown for i in item.ids]
-        self._streams.shown(self._name, ids, positions, self._stats.to_bytes())
+        self._streams.shown(self._name, self._service.worker, ids, positions, self._stats.to_bytes())
         self._shown.clear()
 
     def _show_one(self, item: Released, jpegs: dict[str, bytes | None]) -> None:

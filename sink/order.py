@@ -1,5 +1,6 @@
 """Restores the order of frames per camera. Pure: it has no clock and no streams of its own."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -106,6 +107,10 @@ class Reorder:
         """Take in one entry. `now` is seconds of any clock that `release` is given, too."""
         info = message.info
         lane = self._lane(message, now)
+        if lane is None and info.seq >= self._starts.get(info.camera, {}).get(info.epoch, math.inf):
+            # It comes when a newer epoch is being shown already: too late, and counted like any that never came.
+            self._spare.append(Released(info.camera, info.epoch, None, (stream_id,), missing=1))
+            return
         if lane is None or info.seq < lane.next_seq:
             self._drop(info.camera, info.epoch, [stream_id])
             return

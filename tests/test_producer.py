@@ -90,7 +90,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
 def show(streams: Streams, count: int, camera: str = "pics", epoch: str = "run") -> None:
     """What a sink does that has shown the first `count` frames."""
     streams.register_sink("sink")
-    streams.shown("sink", [], {camera: (epoch, count)}, b"")
+    streams.shown("sink", "sink", [], {camera: (epoch, count)}, b"")
 
 
 # --- lossless ----------------------------------------------------------------------------------------------

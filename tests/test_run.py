@@ -161,12 +161,59 @@ def test_killed_workers_lose_and_repeat_nothing(tmp_path: Path, start: Launch) -
     process = start(
         "run", "--source", str(clip), f"--output=jsonl={out}", "--detectors=3", "--classifiers=3", *FAST
     )
-    wait_for(out, 20, process)
-    for part in ("detector", "classifier", "sink", "producer"):
-        os.kill(workers_of(process.pid, f"-m {part}")[0], signal.SIGKILL)
+    for count in (20, 90, 150):  # at each of these lines
+        wait_for(out, count, process)
+        for part in ("detector", "classifier", "sink", "producer"):
+            for pid in workers_of(process.pid, f"-m {part}")[:1]:
+                os.kill(pid, signal.SIGKILL)
     _, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == 0, errors
     check_lossless(lines(out), 240)
+
+
+def test_a_worker_that_was_told_to_leave_is_replaced(tmp_path: Path, start: Launch) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 150)
+    out = tmp_path / "results.jsonl"
+    process = start("run", "--source", str(clip), f"--output=jsonl={out}", "--detectors=1", *FAST)
+    wait_for(out, 10, process)
+    os.kill(workers_of(process.pid, "-m detector")[0], signal.SIGTERM)
+    _, errors = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, errors
+    check_lossless(lines(out), 150)
+
+
+def test_a_reader_that_has_had_enough_ends_the_run(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 100)
+    pipe = f"{sys.executable} -m emotion run --source {clip} --output jsonl=- {' '.join(FAST)} | head -n 1"
+    done = subprocess.run(pipe, shell=True, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert json.loads(done.stdout)["seq"] == 0
+    assert "Traceback" not in done.stderr
+
+
+def test_a_flushed_server_is_filled_again(tmp_path: Path, start: Launch) -> None:
+    """Everything is gone at once: frames in flight are sent again, and none is shown twice."""
+    clip = write_clip(tmp_path / "clip.mp4", 120)
+    out = tmp_path / "results.jsonl"
+    process = start("run", "--source", str(clip), f"--output=jsonl={out}", f"--state={tmp_path}", *FAST)
+    wait_for(out, 20, process)
+    client = connect(f"unix://{next(tmp_path.glob('run-*/server/server.sock'))}")
+    client.flushall()
+    client.close()
+    _, errors = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, errors
+    check_lossless(lines(out), 120)
+
+
+def test_ctrl_c_before_the_first_frame(start: Launch) -> None:
+    process = start("run", "--source", "http://127.0.0.1:1/nothing")
+    while not workers_of(process.pid, "-m producer"):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    assert "p50 -" in errors
 
 
 def test_a_killed_server_loses_and_repeats_nothing(tmp_path: Path, start: Launch) -> None:

@@ -1,7 +1,7 @@
 """Settings: three sources in their order, everything undeclared refused, every error one line."""
 
 import argparse
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from shared.options import (
     RunOptions,
     SinkOptions,
 )
-from shared.settings import Parser, add_flags, build, gather, option, specs, to_flags
+from shared.settings import Parser, add_flags, build, gather, option, specs, to_toml
 
 
 def settings(*argv: str, environ: dict[str, str] | None = None, classes: tuple[type, ...] = ALL) -> dict[str, Any]:
@@ -150,20 +150,24 @@ def test_a_range_without_an_upper_end() -> None:
         CommonOptions(),
         CommonOptions(config=None, log_format="json", metrics_port=0),
         LinkOptions(redis="rediss://:p@h:1/2", slot="0", max_age=0.25),
-        ProducerOptions(source=("a b=clip 1.mp4", "-x", "rtsp://u:p@h/?a=b"), loop=True, fps=0.1),
+        ProducerOptions(
+            source=("a b=clip 1.mp4", 'caf\u00e9 \U0001f600 "x"', "-x", "rtsp://u:p@h/?a=b"), loop=True, fps=0.1
+        ),
         DetectorOptions(scale_factor=1.05),
         ClassifierOptions(backend="tensorflow"),
         SinkOptions(output=("jsonl=-", "video=a b.mp4")),
         RunOptions(detectors=3, summary_json="s.json"),
     ],
 )
-def test_to_flags_recreates_the_settings(made: object) -> None:
-    again = build(type(made), settings(*to_flags(made), classes=(type(made),)))
-    assert again == made
+def test_to_toml_recreates_the_settings(made: object, tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(to_toml(made))
+    again = build(type(made), gather({"config": str(path)}, ALL, {}))
+    assert again == (replace(made, config=str(path)) if isinstance(made, CommonOptions) else made)
 
 
-def test_defaults_need_no_flags() -> None:
-    assert to_flags(DetectorOptions()) == []
+def test_defaults_need_no_lines() -> None:
+    assert to_toml(DetectorOptions(), LinkOptions()) == ""
 
 
 def test_help_shows_every_flag_and_its_default() -> None:

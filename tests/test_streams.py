@@ -1,14 +1,19 @@
 """The stream commands and scripts, against a real server."""
 
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from redis.crc import key_slot
+from redis.exceptions import RedisError
 
+from emotion.server import EmbeddedServer
+from shared.connection import connect
 from shared.keys import Keys, shard_of, shard_tag
 from shared.messages import decode_frame
 from shared.streams import DEAD_BYTES, Done, LeaseLost, Streams
-from tests.conftest import append_frames, entries, make_frame
+from tests.conftest import append_frames, entries, make_frame, make_jpeg
 
 
 def test_a_lease_has_one_holder_and_ends(streams: Streams) -> None:
@@ -139,7 +144,7 @@ def test_lag_counts_what_is_waiting(streams: Streams) -> None:
     assert lag.seconds >= 0.04
     streams.read_new(keys.frames, "detector", "a", 1, None)
     assert streams.lag(keys.frames, "detector").entries == 2
-    assert streams.acknowledged(keys.frames, "detector") == 0
+    assert "detector" not in streams.progress().work
     streams.read_new(keys.frames, "detector", "a", 1, None)
     assert streams.lag(keys.frames, "detector").seconds == 0
 
@@ -152,16 +157,27 @@ def test_progress_tells_when_all_is_shown(streams: Streams) -> None:
     streams.register_sink("b")
     assert streams.done("left", "run") == 0
     streams.ensure_group(streams.keys.emotions, "a")
-    streams.shown("a", [], {"left": ("run", 2), "right": ("run", 1)}, b"stats")
-    streams.shown("b", [], {"left": ("run", 1)}, b"")
+    streams.shown("a", "me", [], {"left": ("run", 2), "right": ("run", 1)}, b"stats")
+    streams.shown("b", "me", [], {"left": ("run", 1)}, b"")
     assert streams.done("left", "run") == 1
-    assert not streams.progress().all_shown
-    streams.shown("b", [], {"left": ("run", 2), "right": ("run", 1)}, b"")
+    assert not streams.progress().all_shown(["left", "right"], ended=False)
+    streams.shown("b", "me", [], {"left": ("run", 2), "right": ("run", 1)}, b"")
     streams.finish("left", "run", 2)
     progress = streams.progress()
-    assert progress.all_shown
+    assert progress.all_shown(["left", "right"], ended=False)
+    assert progress.all_shown(["left"], ended=True)
+    assert not progress.all_shown(["left", "right"], ended=True)  # the right one may go on
+    assert progress.work == {"producer": 3, "a": 0, "b": 0}
     assert progress.ended == {"left": ("run", 2)}
     assert progress.stats["a"] == b"stats"
+
+
+def test_a_sink_that_was_replaced_acknowledges_nothing(streams: Streams) -> None:
+    streams.ensure_group(streams.keys.emotions, "sink")
+    assert streams.lease("sink:sink", "successor", 5)
+    with pytest.raises(LeaseLost, match="taken over"):
+        streams.shown("sink", "me", [], {"cam": ("run", 5)}, b"")
+    assert streams.progress().shown == {}
 
 
 def test_a_consumer_leaves_only_with_nothing_pending(streams: Streams) -> None:
@@ -190,3 +206,33 @@ def test_shards_lie_in_their_part_of_the_slots(shards: int) -> None:
         keys = Keys("emotion", k, shards)
         assert {key_slot(name.encode()) for name in (keys.frames, keys.dead, keys.lease("x"))} == {slot}
     assert 0 <= shard_of("hall", shards) < shards
+
+
+def test_when_memory_is_full_only_new_frames_are_refused(tmp_path: Path) -> None:
+    server = EmbeddedServer(tmp_path, memory=8 << 20, durable=False)
+    server.start()
+    try:
+        streams = Streams(connect(server.url), Keys("full"))
+        keys = streams.keys
+        streams.register_sink("sink")
+        assert streams.lease("camera:cam", "me", 60)
+        big = make_jpeg() + bytes(500_000)
+        ids: list[str | None] = []
+
+        def fill() -> None:
+            for seq in range(100):
+                ids.append(streams.append_frame(replace(make_frame(seq), jpeg=big), "me"))
+
+        with pytest.raises(RedisError, match="maxmemory"):
+            fill()
+        assert streams.position("cam", "run") == len(ids) < 30
+        streams.ensure_group(keys.frames, "detector")
+        streams.announce("worker", b"{}")
+        streams.read_new(keys.frames, "detector", "a", 100, None)
+        done = [Done(i, b"x" * 1000) for i in ids if i]
+        assert streams.hop(keys.frames, "detector", keys.faces, done) == len(ids)
+        streams.shown("sink", "me", [], {"cam": ("run", len(ids))}, b"stats")
+        streams.delete_frames([i for i in ids if i])
+        assert streams.append_frame(make_frame(len(ids)), "me")
+    finally:
+        server.stop()

@@ -154,6 +154,18 @@ def test_a_message_delivered_too_often_is_set_aside_unread(streams: Streams) -> 
     assert [b"gave up" in letter[b"reason"] for letter in letters(streams)] == [True]
 
 
+def test_what_waits_behind_a_killer_is_not_blamed(streams: Streams) -> None:
+    """Four workers in a row die of the first of five messages; the others then get their turn."""
+    append(streams, range(5))
+    streams.ensure_group(streams.keys.frames, "detector")
+    streams.read_new(streams.keys.frames, "detector", "detector-0", 5, None)
+    for _ in range(2):
+        streams.recover(streams.keys.frames, "detector", "detector-0", 1)
+    with working(streams, Echo()):
+        until(lambda: len(results(streams)) == 5)
+    assert [d.outcome.status for d in results(streams)] == ["error", "ok", "ok", "ok", "ok"]
+
+
 def test_one_bad_frame_costs_only_itself(streams: Streams) -> None:
     append(streams, range(8))
     with working(streams, Echo(bad=[5])):
