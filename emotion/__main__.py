@@ -1,6 +1,7 @@
 """The `emotion` command: finds the subcommand and hands over."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -9,6 +10,8 @@ from shared.cli import Command
 
 COMMANDS = {
     "run": ("emotion.run", "run the whole pipeline on this machine"),
+    "picture": ("emotion.picture", "find and label the faces in pictures on disk"),
+    "cameras": ("emotion.cameras", "list the cameras of this machine"),
     "producer": ("producer.__main__", "one stage: sources in, stream `frames` out"),
     "detector": ("detector_worker.__main__", "one stage: find faces"),
     "classifier": ("classifier_worker.__main__", "one stage: label faces with emotions"),
@@ -28,7 +31,27 @@ def usage() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `emotion`; returns its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _dispatch(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()  # whoever read our output has had enough
+        return 0
+    except OSError as e:
+        _discard_output()
+        print(f"emotion: cannot write standard output: {e.strerror}", file=sys.stderr)
+        return 1
+
+
+def _discard_output() -> None:
+    """Keep the interpreter from failing on what is left in the buffer when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return 0 if arguments else 2

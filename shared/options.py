@@ -125,7 +125,9 @@ class SinkOptions:
     """Where results go."""
 
     output: tuple[str, ...] = option(
-        (), "jsonl=FILE (- is standard output) or video=FILE.mp4; repeat for several", metavar="SPEC"
+        (),
+        "jsonl=FILE (- is standard output), video=FILE.mp4, csv=FILE, sqlite=FILE or images=DIR; repeatable",
+        metavar="SPEC",
     )
     sink: str = option("sink", "name of this sink; each name sees every result once", metavar="NAME")
     per_camera: bool = option(False, "one video file per camera, FILE-CAMERA.mp4, as for several sources")

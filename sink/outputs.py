@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import EmotionError, UsageError
+from sink import csv_table, images, sqlite, video
+from sink.csv_table import CsvTable
+from sink.images import Images
 from sink.jsonl import JsonLines
 from sink.output import Output
-from sink.video import Video, is_ours
+from sink.sqlite import Sqlite
+from sink.video import Video
 
-EXISTING = "jsonl=FILE (- is standard output), video=FILE.mp4"
+KINDS = ("jsonl", "video", "csv", "sqlite", "images")
+EXISTING = "jsonl=FILE (- is standard output), video=FILE.mp4, csv=FILE, sqlite=FILE, images=DIR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +31,22 @@ def parse(specs: Sequence[str]) -> list[Spec]:
     """Check the values of `--output` without opening anything.
 
     Raises:
-        UsageError: an unknown kind, no file, a wrong ending, or the same file twice.
-        EmotionError: the file cannot be written where it shall lie.
+        UsageError: an unknown kind, no file or folder, a wrong ending, or the same one twice.
+        EmotionError: it cannot be written where it shall lie.
     """
     found: list[Spec] = []
     for text in specs:
         kind, _, target = text.partition("=")
-        if kind not in ("jsonl", "video"):
+        if kind not in KINDS:
             raise UsageError(f"unknown output {text!r}; there are: {EXISTING}")
         if not target:
             raise UsageError(f"output {text!r} names no file; there are: {EXISTING}")
         if kind == "video" and (target == "-" or Path(target).suffix.lower() != ".mp4"):
             raise UsageError(f"output {text!r} must end in .mp4")
+        if kind != "jsonl" and target == "-":
+            raise UsageError(f"output {text!r}: only jsonl goes to standard output")
         if target != "-":
-            _check_place(Path(target))
+            _check_place(kind, Path(target))
         spec = Spec(kind, target)
         if any(_same(spec.target, other.target) for other in found):
             raise UsageError(f"two outputs go to {target!r}")
@@ -65,10 +72,7 @@ def open_outputs(
     outputs: list[Output] = []
     try:
         for spec in parse(specs):
-            if spec.kind == "jsonl":
-                outputs.append(JsonLines(spec.target))
-            else:
-                outputs.append(Video(Path(spec.target), many=many, fps=fps, threads=threads))
+            outputs.append(_open(spec, many, fps, threads))
     except EmotionError:
         for output in outputs:
             output.close()
@@ -76,28 +80,67 @@ def open_outputs(
     return outputs
 
 
+def _open(spec: Spec, many: bool, fps: float | None, threads: int) -> Output:
+    path = Path(spec.target)
+    match spec.kind:
+        case "jsonl":
+            return JsonLines(spec.target)
+        case "csv":
+            return CsvTable(path)
+        case "sqlite":
+            return Sqlite(path)
+        case "images":
+            return Images(path)
+        case _:
+            return Video(path, many=many, fps=fps, threads=threads)
+
+
 def truncate(specs: Sequence[str]) -> None:
     """Remove what earlier runs left, once, before a new run opens its outputs.
 
     JSON lines are emptied. Of videos, the file itself goes, and those of its siblings (`F-<camera>.mp4`,
-    `F.002.mp4`) that carry our mark; devices and pipes stay.
+    `F.002.mp4`) that carry our mark. Tables and databases go if they hold results, with what SQLite keeps beside
+    them; of a folder of images, the pictures that carry our mark. Devices and pipes stay.
 
     Raises:
-        UsageError, EmotionError: as `parse`, or a file cannot be removed.
+        UsageError, EmotionError: as `parse`, a table or database is of something else (then nothing is removed),
+            or a file cannot be removed.
     """
-    for spec in parse(specs):
-        path = Path(spec.target)
-        if spec.target == "-" or (path.exists() and not path.is_file()):
-            continue
+    parsed = [spec for spec in parse(specs) if spec.target != "-" and not _is_special(Path(spec.target))]
+    for spec in parsed:
+        _refuse_foreign(spec.kind, Path(spec.target))
+    for spec in parsed:
         try:
-            if spec.kind == "jsonl":
-                path.open("wb").close()
-            else:
-                path.unlink(missing_ok=True)
-                for sibling in _siblings(path):
-                    sibling.unlink(missing_ok=True)
+            _remove(spec.kind, Path(spec.target))
         except OSError as e:
-            raise EmotionError(f"cannot remove the old {path}: {e.strerror}") from e
+            raise EmotionError(f"cannot remove the old {spec.target}: {e.strerror}") from e
+
+
+def _is_special(path: Path) -> bool:
+    """A device or pipe, which cannot be begun anew."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _refuse_foreign(kind: str, path: Path) -> None:
+    check = {"csv": csv_table.is_ours, "sqlite": sqlite.is_ours}.get(kind)
+    if check is not None and path.exists() and not check(path):
+        raise EmotionError(f"{path} holds something else than results: choose another file")
+
+
+def _remove(kind: str, path: Path) -> None:
+    match kind:
+        case "jsonl" | "csv":
+            path.open("wb").close()
+        case "sqlite":
+            if path.exists():
+                for name in ("", *sqlite.COMPANIONS):
+                    path.with_name(path.name + name).unlink(missing_ok=True)
+        case "images":
+            images.remove(path)
+        case _:
+            path.unlink(missing_ok=True)
+            for sibling in _siblings(path):
+                sibling.unlink(missing_ok=True)
 
 
 def _siblings(path: Path) -> list[Path]:
@@ -106,14 +149,19 @@ def _siblings(path: Path) -> list[Path]:
     return [
         p
         for p in path.parent.iterdir()
-        if p.name.startswith(starts) and p.suffix == path.suffix and p.is_file() and is_ours(p)
+        if p.name.startswith(starts) and p.suffix == path.suffix and p.is_file() and video.is_ours(p)
     ]
 
 
-def _check_place(path: Path) -> None:
+def _check_place(kind: str, path: Path) -> None:
     folder = path.parent
-    if path.is_dir():
+    is_folder = kind == "images"
+    if is_folder and path.exists() and not path.is_dir():
+        raise EmotionError(f"cannot write into {path}: it is no folder")
+    if not is_folder and path.is_dir():
         raise EmotionError(f"cannot write {path}: it is a folder")
+    if kind == "sqlite" and _is_special(path):
+        raise EmotionError(f"cannot write {path}: it is no ordinary file")
     if not folder.is_dir():
         raise EmotionError(f"cannot write {path}: there is no folder {folder}")
     if not os.access(path if path.exists() else folder, os.W_OK):

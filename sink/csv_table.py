@@ -1,0 +1,181 @@
+"""The output `csv=FILE`: one row per face, and one row with empty face columns for a frame without faces."""
+
+import csv
+import io
+import os
+import stat
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from shared.errors import EmotionError
+from sink.draw import COLOURS
+from sink.output import Image, Result, as_json
+
+FRAME_COLUMNS = (
+    "camera",
+    "source",
+    "epoch",
+    "seq",
+    "time",
+    "captured_at",
+    "width",
+    "height",
+    "latency_ms",
+    "status",
+    "error",
+    "faces",
+)
+FACE_COLUMNS = ("face", "track", "x", "y", "face_width", "face_height", "emotion", "confidence")
+PREFIX = "p_"
+"""Begins the column of each label's probability."""
+SYNC_EVERY = 1.0
+"""Seconds between two waits for the disk; the operating system gets every row at once."""
+_BUFFER = 1 << 16
+_FIXED = (*FRAME_COLUMNS, *FACE_COLUMNS)
+_START = ",".join(_FIXED).encode()
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file begins with our columns; an empty one, or one cut off within them, counts, too."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_START))
+    except OSError:
+        return False
+    return _START.startswith(head)
+
+
+class CsvTable:
+    """Writes rows to a file, UTF-8, one line each, with a heading.
+
+    A file is opened to resume: a partial last line goes, and the other rows of its frame with it; of each (camera,
+    epoch) only results after the last one in the file are written. Pipes and devices begin anew.
+
+    Raises:
+        EmotionError: the file cannot be written, or holds something else than results.
+    """
+
+    needs_image = False
+
+    def __init__(self, target: Path) -> None:
+        self._path = target
+        self._labels: tuple[str, ...] | None = None
+        self._last: dict[tuple[str, str], int] = {}
+        self._buffer = bytearray()
+        self._synced_at = time.monotonic()
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+            if target.exists() and not target.is_file():
+                flags = os.O_WRONLY
+            self._fd = os.open(target, flags, 0o666)
+        except OSError as e:
+            raise EmotionError(f"cannot write {target}: {e.strerror}") from e
+        self._regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
+        if self._regular:
+            try:
+                self._resume()
+            except OSError as e:
+                os.close(self._fd)
+                raise EmotionError(f"cannot read {target} to continue it: {e.strerror}") from e
+            except EmotionError:
+                os.close(self._fd)
+                raise
+
+    def _resume(self) -> None:
+        """Read the rows; `whole` is where the last frame that has all its rows ends."""
+        if not is_ours(self._path):
+            raise self._foreign(1)
+        whole = at = 0
+        with self._path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    break
+                at += len(line)
+                try:
+                    row = next(csv.reader([line.decode("utf-8", "replace")]), [])
+                    if number == 1:
+                        self._labels = tuple(name.removeprefix(PREFIX) for name in row[len(_FIXED) :])
+                        whole = at
+                        continue
+                    told = dict(zip(_FIXED, row, strict=False))
+                    key, seq = (told["camera"], told["epoch"]), int(told["seq"])
+                    complete = int(told["face"] or 0) >= int(told["faces"])
+                except (KeyError, ValueError, csv.Error):
+                    raise self._foreign(number) from None
+                if complete:
+                    self._last[key] = max(seq, self._last.get(key, -1))
+                    whole = at
+        if whole < self._path.stat().st_size:
+            os.ftruncate(self._fd, whole)
+
+    def _foreign(self, number: int) -> EmotionError:
+        return EmotionError(f"{self._path} holds something else than results (line {number}): choose another file")
+
+    def write(self, result: Result, image: Image | None) -> None:
+        info = result.info
+        key = info.camera, info.epoch
+        if info.seq <= self._last.get(key, -1):
+            return
+        if self._labels is None:
+            self._labels = result.labels or tuple(COLOURS)
+            self._buffer += _lines([[*_FIXED, *(PREFIX + name for name in self._labels)]])
+        if result.faces and result.labels != self._labels:
+            raise EmotionError(f"{self._path} holds results of a model with other labels: choose another file")
+        self._last[key] = info.seq
+        self._buffer += _lines(rows(result, len(self._labels)))
+        if len(self._buffer) >= _BUFFER:
+            self._drain()
+
+    def flush(self) -> None:
+        self._drain()
+        if self._regular and time.monotonic() - self._synced_at >= SYNC_EVERY:
+            self._sync()
+
+    def close(self) -> None:
+        if self._fd < 0:
+            return
+        try:
+            self._drain()
+            if self._regular:
+                self._sync()
+        finally:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _drain(self) -> None:
+        try:
+            while self._buffer:
+                del self._buffer[: os.write(self._fd, self._buffer)]
+        except OSError as e:
+            self._buffer.clear()  # so that closing does not fail once more
+            raise EmotionError(f"cannot write {self._path}: {e.strerror}") from e
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._fd)
+        except OSError as e:
+            raise EmotionError(f"cannot write {self._path}: {e.strerror}") from e
+        self._synced_at = time.monotonic()
+
+
+def rows(result: Result, labels: int) -> list[list[object]]:
+    """The rows of one result with columns for this many labels. Pure."""
+    told = as_json(result)
+    faces = told["faces"]
+    frame = [len(faces) if name == "faces" else told[name] for name in FRAME_COLUMNS]
+    if not faces:
+        return [[*frame, *[None] * (len(FACE_COLUMNS) + labels)]]
+    return [
+        [*frame, n, f["track"], *f["box"], f["emotion"], f["confidence"], *f["probabilities"].values()]
+        for n, f in enumerate(faces, 1)
+    ]
+
+
+def _lines(table: Sequence[Sequence[object]]) -> bytes:
+    """One line per row: line breaks within a value become spaces. Pure."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for row in table:
+        writer.writerow([" ".join(v.splitlines()) if isinstance(v, str) else v for v in row])
+    return text.getvalue().encode("utf-8", "replace")
