@@ -61,6 +61,14 @@ def test_a_process_that_gives_up_is_believed(
 
 def test_a_finished_process_is_not_restarted(tmp_path: Path, module: str) -> None:
     supervisor = Supervisor(tmp_path / "logs")
-    supervisor.start(Plan("ends-0", module, ["0"]))
+    supervisor.start(Plan("ends-0", module, ["0"], ends=True))
     check_until_over(supervisor, [0])
     assert supervisor.restarts == 0
+
+
+def test_a_worker_must_not_just_leave(tmp_path: Path, module: str) -> None:
+    supervisor = Supervisor(tmp_path / "logs")
+    supervisor.start(Plan("ends-0", module, ["0"]))
+    with pytest.raises(EmotionError, match=r"5 times in a row .* \(last: exit code 0\)"):
+        check_until_over(supervisor, [0])
+    supervisor.stop()
