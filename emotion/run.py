@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from emotion.server import EmbeddedServer
 from emotion.summary import progress_line, text_summary
 from emotion.supervisor import Plan, Supervisor
 from producer.loop import check_recordings, plan
+from producer.source import SourceSpec
 from shared.cli import Command, Values
-from shared.errors import EmotionError
+from shared.errors import EmotionError, UsageError
 from shared.options import (
     ClassifierOptions,
     CommonOptions,
@@ -49,6 +50,8 @@ DRAIN_SECONDS = 15.0
 STUCK_SECONDS = 120.0
 """A lossless run in which nothing at all happens for so long has lost a frame: it ends and says so."""
 MOST_SERVER_STARTS = 20
+CLEAR = "\r\x1b[K"
+"""Begins a terminal's line anew."""
 MOST_MEMORY = 1 << 30
 """Bytes of data that the embedded server may hold at the most; half of it for frames."""
 
@@ -82,6 +85,7 @@ class Run:
         self._options = build(RunOptions, values)
         self._producer = replace(build(ProducerOptions, values), run_id=self._run_id)
         mode, sources = plan(self._producer)
+        _protect_sources(sources, build(SinkOptions, values).output)
         self._is_live = mode == "live"
         self._cameras = tuple(source.name for source in sources)
         self._sink = replace(build(SinkOptions, values), per_camera=len(sources) > 1)
@@ -207,6 +211,8 @@ class Run:
             EmotionError: a process gave up, or nothing moves any more.
         """
         self._revive()
+        for line in self._supervisor.news():
+            print(f"{CLEAR if sys.stderr.isatty() else ''}{line}", file=sys.stderr)
         self._service.tick(None)
         try:
             progress = streams.progress()
@@ -227,7 +233,7 @@ class Run:
             appended = progress.work.get("producer", 0)
             elapsed = time.monotonic() - self._started
             line = progress_line(self._stats(progress).summary(), appended, lag, elapsed)
-            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+            print(f"{CLEAR}{line}", end="", file=sys.stderr, flush=True)
         return progress
 
     def _revive(self) -> None:
@@ -282,10 +288,41 @@ class Run:
         return json.dumps(groups).encode()
 
 
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed runs of this user left: it may hold pictures of people."""
+    for left in folder.glob("emotion-*-*"):
+        pid = left.name.split("-")[1]
+        if pid.isdecimal() and left.stat().st_uid == os.getuid() and not _is_running(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _protect_sources(sources: Sequence[SourceSpec], outputs: Sequence[str]) -> None:
+    """Refuse an output that would overwrite a source.
+
+    Raises:
+        UsageError: one would.
+    """
+    inputs = [Path(f).resolve() for s in sources for f in (s.files or (s.target,))]
+    for spec in outputs:
+        target = Path(spec.partition("=")[2]).resolve()
+        if any(target == i or (i.is_dir() and target.parent == i and target.exists()) for i in inputs):
+            raise UsageError(f"output {spec!r} would overwrite a source: choose another file")
+
+
 @contextlib.contextmanager
 def _state_directory(path: str | None) -> Iterator[Path]:
     if path is not None:
-        directory = Path(path) / f"run-{secrets.token_hex(4)}"  # never the data of another run
+        directory = Path(path).resolve() / f"run-{secrets.token_hex(4)}"  # never the data of another run
         try:
             directory.mkdir(parents=True)
         except OSError as e:
@@ -293,7 +330,8 @@ def _state_directory(path: str | None) -> Iterator[Path]:
         yield directory
         shutil.rmtree(directory / "server", ignore_errors=True)
         return
-    temporary = Path(tempfile.mkdtemp(prefix="emotion-"))
+    _remove_leftovers(Path(tempfile.gettempdir()))
+    temporary = Path(tempfile.mkdtemp(prefix=f"emotion-{os.getpid()}-"))
     try:
         yield temporary
     finally:
@@ -320,7 +358,7 @@ def run(values: Values) -> None:
         finally:
             service.close()
             if sys.stderr.isatty():
-                print("\r\x1b[K", end="", file=sys.stderr)
+                print(CLEAR, end="", file=sys.stderr)
     if options.summary_json:
         try:
             Path(options.summary_json).write_text(json.dumps(summary, indent=2) + "\n")

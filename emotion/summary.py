@@ -38,6 +38,9 @@ def text_summary(summary: Mapping[str, Any]) -> str:
     dropped = {**summary["dropped"], **({"missing": summary["missing"]} if summary["missing"] else {})}
     told = ", ".join(f"{reason} {n}" for reason, n in sorted(dropped.items()))
     lines.append(f"dropped      {told or 'none'}")
+    left = summary["appended"] - summary["frames"] - sum(dropped.values())
+    if left > 0:
+        lines.append(f"not shown    {left} (the run was stopped)")
     lines.append(f"dead letters {summary['dead_letters']}")
     for target in summary["outputs"]:
         lines.append(f"written      {target}")

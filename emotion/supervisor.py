@@ -1,7 +1,9 @@
 """Worker processes of one run: started, watched, restarted, stopped."""
 
+import contextlib
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +22,11 @@ MOST_CRASHES = 5
 ROOT = Path(__file__).resolve().parent.parent
 """Where the packages of the stages lie."""
 RESTART_PAUSE = 0.2
+NEWS_BYTES = 1 << 20
+WORTH_TELLING = re.compile(
+    r"^[0-9: .-]*(WARNING|ERROR|CRITICAL) |\"level\": \"(WARNING|ERROR|CRITICAL)\"", re.IGNORECASE
+)
+"""How a log line begins, or the field of a JSON line, that the user of a run should see."""
 FATAL = (EmotionError.exit_code, UsageError.exit_code)
 """Exit codes of a process that said itself what is wrong: starting it again would not help."""
 
@@ -54,6 +61,7 @@ class Supervisor:
         self._children: dict[str, _Child] = {}
         self._crashes: dict[str, int] = {}
         self._marks: dict[str, int] = {}
+        self._read: dict[str, int] = {}
         self.restarts = 0
 
     def start(self, plan: Plan) -> None:
@@ -121,6 +129,20 @@ class Supervisor:
                 f" (last: {how}): {self.last_words(child.plan.name)}"
             )
         log.warning("%s ended (%s): starting it again", child.plan.name, how)
+
+    def news(self) -> list[str]:
+        """Warnings and worse that the processes have logged since the last call."""
+        found = []
+        for name in self._children:
+            with contextlib.suppress(OSError), (self._logs / f"{name}.log").open("rb") as f:
+                f.seek(self._read.get(name, 0))
+                lines = f.read(NEWS_BYTES).splitlines(keepends=True)
+                whole = [line for line in lines if line.endswith(b"\n")]
+                self._read[name] = self._read.get(name, 0) + sum(map(len, whole))
+                found += [
+                    text for line in whole if WORTH_TELLING.search(text := line.decode(errors="replace").rstrip())
+                ]
+        return found
 
     def last_words(self, name: str) -> str:
         """The last line that a process wrote to standard error."""

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 BLOCK = 1.0
 """Seconds to wait for new messages; well below the connection's socket timeout."""
+CATCH_UP = 256
+"""Messages read at once by a worker that is behind."""
 
 In = TypeVar("In", bound=Message)
 Out = TypeVar("Out", bound=Message)
@@ -109,7 +111,11 @@ class Worker(Generic[In, Out]):
                 if self._redelivered(streams.recover(route.source, route.group, worker, 1, idle=idle)):
                     continue
                 self._next_claim = time.monotonic() + idle / 4
-            self._handle(streams.read_new(route.source, route.group, worker, self._policy.batch, BLOCK))
+            entries = streams.read_new(route.source, route.group, worker, self._policy.batch, BLOCK)
+            if self._behind(entries):
+                self._catch_up(entries)
+            else:
+                self._handle(entries)
 
     def _housekeeping(self) -> None:
         self._offset = self._streams.clock_offset()
@@ -123,8 +129,40 @@ class Worker(Generic[In, Out]):
         self._handle(entries)
         return bool(entries)
 
-    def _handle(self, entries: Sequence[Entry]) -> None:
-        """Process entries and hop: one result, or one dead letter, or both, for each."""
+    def _behind(self, entries: Sequence[Entry]) -> bool:
+        """Whether live frames have waited for so long that the newest ones had better go first."""
+        for entry in entries[:1]:
+            try:
+                message = self._route.decode(entry.fields, entry.id)
+            except DecodeError:
+                return False
+            return message.info.mode == "live" and self._age(message) > self._policy.max_age / 2
+        return False
+
+    def _catch_up(self, entries: list[Entry]) -> None:
+        """Take all that is waiting, and process only the newest frame of each camera, one by one.
+
+        Taking the oldest first would end with frames that are too old at the next stage, each of them.
+        """
+        route, worker = self._route, self._service.worker
+        while more := self._streams.read_new(route.source, route.group, worker, CATCH_UP, None):
+            entries = entries + more
+        newest: dict[str, str] = {}
+        for entry in entries:
+            try:
+                newest[route.decode(entry.fields, entry.id).info.camera] = entry.id
+            except DecodeError:
+                continue
+        chosen = set(newest.values())
+        self._handle([e for e in entries if e.id not in chosen], superseded=True)
+        for entry in entries:
+            if entry.id in chosen:
+                self._handle([entry], fresh=True)
+                self._service.tick(self._streams)
+
+    def _handle(self, entries: Sequence[Entry], *, superseded: bool = False, fresh: bool = False) -> None:
+        """Process entries and hop: one result, or one dead letter, or both, for each. Live frames that are
+        `superseded` are dropped; those that are `fresh` are not dropped for their age."""
         if not entries:
             return
         started = time.perf_counter()
@@ -139,7 +177,7 @@ class Worker(Generic[In, Out]):
                     done[entry.id] = self._garbage(entry, e)
                     continue
                 lossless = lossless or message.info.mode == "lossless"
-                settled = self._settle(entry, message)
+                settled = self._settle(entry, message, superseded, fresh)
                 if settled is None:
                     work.append((entry, message))
                 else:
@@ -161,7 +199,7 @@ class Worker(Generic[In, Out]):
         self._metrics.decode_errors.inc()
         return Done(entry.id, dead=f"not a message: {error}", deliveries=entry.deliveries)
 
-    def _settle(self, entry: Entry, message: In) -> Done | None:
+    def _settle(self, entry: Entry, message: In, superseded: bool, fresh: bool) -> Done | None:
         """What becomes of a message that is not to be processed; None for one that is."""
         if entry.deliveries >= self._policy.max_deliveries:
             reason = f"gave up after {entry.deliveries} deliveries to {self._route.group} workers"
@@ -169,9 +207,11 @@ class Worker(Generic[In, Out]):
             return self._pass_on(entry, message, Outcome.error(reason), reason)
         if message.outcome.status != "ok":
             return self._pass_on(entry, message, message.outcome)
-        if message.info.mode == "live" and self._age(message) > self._policy.max_age:
-            self._metrics.dropped("stale").inc()
-            return self._pass_on(entry, message, Outcome.dropped(f"stale_{self._route.group}"))
+        if message.info.mode == "live" and not fresh:
+            why = "superseded" if superseded else "stale" if self._age(message) > self._policy.max_age else None
+            if why is not None:
+                self._metrics.dropped(why).inc()
+                return self._pass_on(entry, message, Outcome.dropped(f"{why}_{self._route.group}"))
         return None
 
     def _age(self, message: Message) -> float:
@@ -208,8 +248,10 @@ def serve(
     values: Values,
     batch: int,
     describe: Callable[[Metrics], None],
+    patience: float = 1.0,
 ) -> None:
-    """Run a stage as this process, from settings to the last goodbye. `describe` tells metrics the model in use.
+    """Run a stage as this process, from settings to the last goodbye. `describe` tells metrics the model in use;
+    `patience` times `--max-age` is the age at which the stage drops live frames.
 
     Raises:
         EmotionError: the server cannot be reached at the start, or the stage cannot be opened.
@@ -223,7 +265,7 @@ def serve(
     describe(service.metrics)
     streams = open_streams(link, service)
     try:
-        policy = Policy(batch, link.claim_after, link.max_deliveries, link.max_age)
+        policy = Policy(batch, link.claim_after, link.max_deliveries, link.max_age * patience)
         Worker(service, streams, stage, route(streams), policy, Watchdog(link.watchdog)).run()
     finally:
         service.close(streams)

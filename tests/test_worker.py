@@ -186,16 +186,27 @@ def test_garbage_is_set_aside(streams: Streams) -> None:
     assert [letter[b"reason"].partition(b":")[0] for letter in letters(streams)] == [b"not a message"] * 2
 
 
-def test_stale_live_frames_leave_a_tombstone(streams: Streams) -> None:
-    append(streams, range(3), mode="live")
+def test_a_worker_that_is_behind_takes_the_newest_frame(streams: Streams) -> None:
+    append(streams, range(20), mode="live")
     time.sleep(0.3)
-    append(streams, range(3, 5), mode="live")
+    append(streams, range(20, 22), mode="live")
     stage = Echo()
     with working(streams, stage, max_age=0.25):
-        until(lambda: len(results(streams)) == 5)
-    assert [d.outcome.status for d in results(streams)] == ["dropped"] * 3 + ["ok"] * 2
-    assert results(streams)[0].outcome.reason == "stale_detector"
-    assert stage.batches == [[3, 4]]
+        until(lambda: len(results(streams)) == 22)
+    by_seq = {d.info.seq: d.outcome for d in results(streams)}
+    assert [by_seq[seq].reason for seq in range(21)] == ["superseded_detector"] * 21
+    assert by_seq[21].status == "ok"
+    assert stage.batches == [[21]]
+
+
+def test_what_a_dead_worker_left_is_dropped_when_it_is_stale(streams: Streams) -> None:
+    append(streams, range(2), mode="live")
+    streams.ensure_group(streams.keys.frames, "detector")
+    streams.read_new(streams.keys.frames, "detector", "detector-0", 5, None)
+    time.sleep(0.3)
+    with working(streams, Echo(), max_age=0.25):
+        until(lambda: len(results(streams)) == 2)
+    assert {d.outcome.reason for d in results(streams)} == {"stale_detector"}
 
 
 def test_lossless_frames_are_never_stale(streams: Streams) -> None:
