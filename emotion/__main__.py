@@ -12,6 +12,8 @@ COMMANDS = {
     "run": ("emotion.run", "run the whole pipeline on this machine"),
     "picture": ("emotion.picture", "find and label the faces in pictures on disk"),
     "cameras": ("emotion.cameras", "list the cameras of this machine"),
+    "train": ("models.train", "train VGG16 on FER-2013 (needs the `train` extra)"),
+    "runs": ("models.runs", "compare training runs"),
     "producer": ("producer.__main__", "one stage: sources in, stream `frames` out"),
     "detector": ("detector_worker.__main__", "one stage: find faces"),
     "classifier": ("classifier_worker.__main__", "one stage: label faces with emotions"),

@@ -1,0 +1,61 @@
+"""Pictures of training runs. The only module of `models` that imports matplotlib, and without a display."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+COLUMNS = 3
+
+
+def draw_history(history: Mapping[str, Sequence[float]], path: Path) -> None:
+    """One chart per metric, training against validation, over epochs from 1."""
+    names = [name for name in history if f"val_{name}" in history]
+    rows = -(-len(names) // COLUMNS)
+    figure = Figure(figsize=(4.2 * COLUMNS, 3 * rows), layout="constrained")
+    for i, name in enumerate(names, start=1):
+        axes = figure.add_subplot(rows, COLUMNS, i)
+        epochs = np.arange(1, len(history[name]) + 1)
+        marker = "o" if len(epochs) == 1 else None
+        axes.plot(epochs, history[name], label="train", marker=marker)
+        axes.plot(epochs, history[f"val_{name}"], label="validation", marker=marker)
+        axes.set_title(name.replace("_", " "), fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    FigureCanvasAgg(figure).print_png(str(path))
+
+
+def draw_confusion(counts: NDArray[np.integer], labels: Sequence[str], path: Path) -> None:
+    """Counts [classes, classes] as shares of each row's label."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(6, 5.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axes.set_yticks(
+        range(len(labels)), [f"{name} ({n})" for name, n in zip(labels, counts.sum(axis=1), strict=True)]
+    )
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("label (images)")
+    for (row, column), share in np.ndenumerate(shares):
+        color = "white" if share > 0.5 else "black"
+        axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=color, fontsize=9)
+    axes.set_title("% of each label")
+    FigureCanvasAgg(figure).print_png(str(path))
+
+
+def draw_comparison(curves: Mapping[str, Sequence[float]], metric: str, path: Path) -> None:
+    """One curve per run."""
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.add_subplot()
+    for name, values in curves.items():
+        axes.plot(np.arange(1, len(values) + 1), values, label=name, marker="o" if len(values) == 1 else None)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(metric.replace("_", " "))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    FigureCanvasAgg(figure).print_png(str(path))

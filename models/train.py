@@ -1,0 +1,384 @@
+"""`emotion train`: VGG16 on FER-2013, from the data to a folder with weights, figures and charts.
+
+Reads from top to bottom: data, network, compile, callbacks, fit, figures. Written in Keras 3 for any of its back
+ends.
+"""
+
+import importlib.util
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models import duplicates, evaluate, runlog, trainable, weights
+from models.augment import NONE, Jitter, augment, resize
+from models.calibration import fit_temperature
+from models.data import Split, fingerprint, limit, load_splits
+from models.labels import consensus
+from models.network import HEADS
+from models.runlog import MONITOR
+from shared.cli import Command, Values
+from shared.errors import EmotionError, UsageError
+from shared.options import RunsOptions, TrainOptions
+from shared.settings import build
+
+log = logging.getLogger(__name__)
+
+LEARNING_RATES = {"sgd": 0.02, "adamw": 3e-4}
+FROZEN: Values = {
+    "size": trainable.FROZEN_SIZE, "batch_norm": False, "augmentation": False, "average": 0.0,
+    "label_smoothing": 0.0, "dropout": 0.0, "weight_decay": 0.0, "optimizer": "adamw", "learning_rate": 1e-3,
+}  # fmt: skip
+"""Defaults of the recipe `frozen`, as in the original: Adam on the plain images."""
+
+WARM_UP = 0.05
+"""Share of all steps in which the learning rate rises to its peak (schedule cosine)."""
+
+VALIDATION_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What is trained on and validated with, and how both came about (for the log)."""
+
+    training: Split
+    validation: Split
+    fingerprint: str
+    cleaning: str
+    heads: tuple[str, ...]
+
+
+def choose_backend() -> str:
+    """Set Keras' back end where nobody has: TensorFlow, or PyTorch where that is missing.
+
+    Raises:
+        EmotionError: neither can be had.
+    """
+    if "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ:
+        there = [name for name in ("tensorflow", "torch") if importlib.util.find_spec(name)]
+        if not there:
+            raise EmotionError('training needs TensorFlow or PyTorch: pip install "emotion-stream[train]"')
+        os.environ["KERAS_BACKEND"] = there[0]
+        if there[0] == "torch":
+            log.info("TensorFlow is not installed: Keras runs on PyTorch")
+    try:
+        import keras
+    except ImportError as e:
+        raise EmotionError(f'Keras cannot be imported ({e}): pip install "emotion-stream[train]"') from e
+    return str(keras.backend.backend())
+
+
+def load_data(options: TrainOptions) -> Data:
+    """Read, clean and limit the data. PrivateTest is read only so that its copies can be taken out of training.
+
+    Raises:
+        EmotionError: the data is wrong, see `models.data.load_splits`.
+    """
+    if options.data is None:
+        raise UsageError("--data is missing: fer2013.csv, or a folder with train/ and test/")
+    splits = load_splits(Path(options.data), Path(options.ferplus) if options.ferplus else None)
+    mark = fingerprint(splits)
+    validation = splits["PublicTest"]
+    if options.limit:
+        splits["Training"], validation = limit(splits["Training"], options.limit), limit(validation, options.limit)
+    cleaned = duplicates.clean(splits["Training"], [s for name, s in splits.items() if name != "Training"])
+    log.info("%s", cleaned.summary())
+    if len(cleaned.kept) < 2:
+        raise EmotionError("fewer than two training images are left")
+    heads = HEADS if options.ferplus and options.recipe == "full" else HEADS[:1]
+    return Data(cleaned.kept, validation, mark, cleaned.summary(), heads)
+
+
+def compile_model(model: Any, options: TrainOptions, heads: tuple[str, ...], steps: int) -> None:
+    """Optimizer, losses and metrics. The four metrics of the original design stand beside top-1 and macro-F1."""
+    from keras import losses, metrics, optimizers
+
+    peak = options.learning_rate or LEARNING_RATES[options.optimizer]
+    rate: Any = peak
+    if options.schedule == "cosine":
+        warm = max(1, round(WARM_UP * steps))
+        rate = optimizers.schedules.CosineDecay(0.0, max(1, steps - warm), warmup_target=peak, warmup_steps=warm)
+    if options.optimizer == "sgd":
+        optimizer = optimizers.SGD(
+            rate, momentum=0.9, nesterov=True, weight_decay=options.weight_decay, clipnorm=5.0
+        )
+    else:
+        optimizer = optimizers.AdamW(rate, weight_decay=options.weight_decay, clipnorm=5.0)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    loss = {
+        "fer2013": losses.CategoricalCrossentropy(label_smoothing=options.label_smoothing),
+        "consensus": losses.CategoricalCrossentropy(),
+    }
+    benchmark = [
+        metrics.CategoricalAccuracy(name="top1"),
+        metrics.F1Score(average="macro", name="macro_f1"),
+        metrics.BinaryAccuracy(name="binary_accuracy"),
+        metrics.Precision(name="precision"),
+        metrics.Recall(name="recall"),
+        metrics.AUC(name="auc"),
+    ]
+    agreement = [metrics.CategoricalAccuracy(name="agreement")]
+    model.compile(
+        optimizer,
+        loss={head: loss[head] for head in heads},
+        metrics={head: benchmark if head == "fer2013" else [] for head in heads},
+        weighted_metrics={head: agreement if head == "consensus" else [] for head in heads},
+    )
+
+
+def callbacks(folder: Path, options: TrainOptions, best_so_far: float | None, done: int) -> list[Any]:
+    """In the order in which they must run: best.keras gets the average, last.keras the weights as trained."""
+    from keras.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+
+    from models.feeding import Average, Facts, Publish
+
+    best, last = folder / "best.part.keras", folder / "last.part.keras"
+    chain = [
+        Facts(),
+        ModelCheckpoint(best, MONITOR, mode="max", save_best_only=True, initial_value_threshold=best_so_far),
+        Publish(best, folder / "best.keras"),
+    ]
+    if options.average:
+        if not done:
+            (folder / "average.npz").unlink(missing_ok=True)  # of a first epoch that was cut off
+        chain.append(Average(options.average, folder / "average.npz"))
+    if options.schedule == "plateau":
+        chain.append(ReduceLROnPlateau(MONITOR, mode="max", factor=0.75, patience=5, min_lr=1e-6))
+    if options.patience:
+        chain.append(EarlyStopping(MONITOR, mode="max", patience=options.patience, baseline=best_so_far))
+    chain += [
+        CSVLogger(folder / "history.csv", append=done > 0),
+        ModelCheckpoint(last),
+        Publish(last, folder / "last.keras"),
+    ]
+    return chain
+
+
+def prepare(options: TrainOptions, data: Data) -> tuple[Any, Any, dict[str, Any]]:
+    """The untrained network, the training batches, and the validation arrays as `fit` takes them."""
+    from models.feeding import Batches, inputs, targets
+
+    y, w = targets(data.training, data.heads, soft=True, weighting=options.class_weights)
+    y_val, w_val = targets(data.validation, data.heads, soft=False)
+    if options.recipe == "frozen":
+        size = trainable.FROZEN_SIZE
+        base = trainable.imagenet(options.weights, size)
+        log.info("computing the frozen layers' features once")
+        features, x_val = (
+            trainable.frozen_features(base, resize(s.pixels, size)) for s in (data.training, data.validation)
+        )
+        model = trainable.build_frozen_head(features.shape[1])
+        feed = Batches(features, y, w, lambda x, _: x, batch=options.batch, seed=options.seed)
+    else:
+        model = trainable.build_trainable(
+            options.size, data.heads, trainable.scaled_widths(options.width), options.batch_norm, options.dropout
+        )
+        if options.weights != "none":
+            trainable.start_from(model, trainable.imagenet(options.weights, options.size))
+        jitter = Jitter() if options.augmentation else NONE
+
+        def vary(pixels: Any, rng: np.random.Generator) -> Any:
+            return inputs(augment(pixels, options.size, jitter, rng))
+
+        feed = Batches(data.training.pixels, y, w, vary, batch=options.batch, seed=options.seed)
+        x_val = inputs(resize(data.validation.pixels, options.size))
+    return model, feed, {"validation_data": (x_val, y_val, w_val), "validation_batch_size": VALIDATION_BATCH}
+
+
+def figures(probabilities: Mapping[str, Any], split: Split) -> dict[str, Any]:
+    """For each head what `models.evaluate` measures, with the temperature fitted to it, and recall per class."""
+    result: dict[str, Any] = {}
+    for head, p in probabilities.items():
+        labels = split.labels
+        if head == "consensus" and split.votes is not None:
+            labels, clear = consensus(split.votes)
+            labels, p = labels[clear], p[clear]
+        logits = np.log(np.maximum(p.astype(np.float64), 1e-9))
+        temperature = fit_temperature(logits, labels)
+        counts = evaluate.confusion(logits, labels)
+        result[head] = {
+            **evaluate.report(logits, labels, temperature),
+            "temperature": temperature,
+            "ece_untempered": evaluate.report(logits, labels, 1.0)["ece"],
+            "ece_cross_fitted": evaluate.cross_fitted_ece(logits, labels) if len(labels) >= 50 else None,
+            "binary_accuracy": float(((p > 0.5) == np.eye(p.shape[1], dtype=bool)[labels]).mean()),
+            "recall": (counts.diagonal() / np.maximum(counts.sum(axis=1), 1)).tolist(),
+        }
+    return result
+
+
+def start_run(options: TrainOptions, runs: Path, data: Data, backend: str) -> Path:
+    """Make the folder of a new run and write its settings.json.
+
+    Raises:
+        UsageError: there is a run of this name already.
+    """
+    name = options.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{options.recipe}"
+    folder = runs / name
+    if (folder / "settings.json").exists():
+        raise UsageError(f"there is a run {folder} already: continue it with --resume, or choose another --name")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise EmotionError(f"cannot make the folder {folder} ({e.strerror})") from e
+    facts = {
+        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "commit": runlog.commit(),
+        "images": f"{len(data.training)} of Training, {len(data.validation)} of PublicTest",
+        "cleaning": data.cleaning,
+        "fingerprint": data.fingerprint,
+        "seed": options.seed,
+        "hardware": f"{runlog.hardware()}; {accelerator(backend)}",
+        "keras": f"{_version('keras')} on {backend} {_version(backend)}",
+    }
+    runlog.write_json(folder / "settings.json", {"settings": asdict(options), "facts": facts})
+    return folder
+
+
+def _version(module: str) -> str:
+    return str(getattr(importlib.import_module(module), "__version__", "?"))
+
+
+def accelerator(backend: str) -> str:
+    """The GPU that Keras computes on, or "no GPU"."""
+    if backend == "torch":
+        torch = importlib.import_module("torch")
+        return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else "no GPU"
+    if backend == "tensorflow":
+        tf = importlib.import_module("tensorflow")
+        return ", ".join(device.name for device in tf.config.list_physical_devices("GPU")) or "no GPU"
+    return "unknown"
+
+
+def find_run(options: TrainOptions, runs: Path, values: Values) -> tuple[Path, TrainOptions]:
+    """The run to resume and its settings; flags given beside --resume may not contradict them.
+
+    Raises:
+        EmotionError: there is no such run, it is done, or a flag contradicts it.
+    """
+    if options.name:
+        found = [runlog.read_run(runs / options.name)]
+    else:
+        found = [run for run in runlog.read_runs(runs) if not run.metrics]
+        found.sort(key=lambda run: (run.folder / "settings.json").stat().st_mtime)
+    if not found or found[-1].metrics:
+        raise EmotionError(
+            f"no unfinished run in {runs}" if not found else f"run {found[-1].folder} is done already"
+        )
+    run = found[-1]
+    try:
+        stored = TrainOptions(**run.settings)
+    except TypeError as e:
+        raise EmotionError(f"{run.folder / 'settings.json'} is of another version ({e})") from e
+    for key in asdict(options):
+        if key in values and key not in ("name", "resume", "data", "ferplus", "weights"):
+            given, was = getattr(options, key), getattr(stored, key)
+            if given != was:
+                raise UsageError(f"--{key.replace('_', '-')} {given}: run {run.name} was started with {was}")
+    moved = {k: getattr(options, k) for k in ("data", "ferplus") if k in values}
+    return run.folder, TrainOptions(**{**run.settings, **moved})
+
+
+def restore(folder: Path, steps: int) -> tuple[Any, int, float | None]:
+    """The model with its optimizer as of the last epoch, how many epochs are done, and their best figure.
+
+    Raises:
+        EmotionError: the checkpoint cannot be read.
+    """
+    import keras
+
+    try:
+        model = keras.saving.load_model(folder / "last.keras")
+    except Exception as e:  # zipfile, h5py and Keras each raise their own
+        raise EmotionError(f"{folder / 'last.keras'} cannot be read ({str(e).splitlines()[0][:200]})") from e
+    done = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // steps
+    history = {k: v[:done] for k, v in runlog.read_history(folder / "history.csv").items()}
+    runlog.write_history(folder / "history.csv", history)  # an epoch whose checkpoint was cut off runs again
+    return model, done, max(history.get(MONITOR, ()), default=None)
+
+
+def train(options: TrainOptions, runs: Path, folder: Path | None = None) -> Path:
+    """Train, or continue in `folder`; returns the run's folder.
+
+    Raises:
+        EmotionError: see `load_data`, `models.trainable.imagenet` and `restore`.
+    """
+    if options.weights != "none" and options.width != 1 and options.recipe == "full":
+        raise UsageError("--width other than 1 fits no ImageNet weights: add --weights none")
+    if options.recipe == "frozen" and options.weights == "none":
+        raise UsageError("--recipe frozen needs ImageNet weights: --weights imagenet or a file")
+    backend = choose_backend()
+    import keras
+
+    data = load_data(options)
+    keras.utils.set_random_seed(options.seed)
+    keras.mixed_precision.set_global_policy("mixed_bfloat16" if options.mixed_precision else "float32")
+    model, feed, validation = prepare(options, data)
+    steps, done, best = len(feed), 0, None
+    if folder is None:
+        folder = start_run(options, runs, data, backend)
+    elif runlog.read_run(folder).facts.get("fingerprint") != data.fingerprint:
+        raise EmotionError(f"the data is not what run {folder} was started with")
+    if (folder / "last.keras").exists():
+        model, done, best = restore(folder, steps)
+    else:
+        compile_model(model, options, data.heads, steps * options.epochs)
+    log.info("run %s: epochs %d to %d, %d steps each, on %s", folder, done + 1, options.epochs, steps, backend)
+    feed.start_at(done)
+    try:
+        model.fit(
+            feed, epochs=options.epochs, initial_epoch=done, shuffle=False, **validation,
+            callbacks=callbacks(folder, options, best, done), verbose="auto" if sys.stdout.isatty() else 2,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        log.warning("interrupted; continue with: emotion train --resume --name %s --runs %s", folder.name, runs)
+        raise
+    finish(folder, validation, data, options)
+    return folder
+
+
+def finish(folder: Path, validation: Mapping[str, Any], data: Data, options: TrainOptions) -> None:
+    """Measure the best epoch on PublicTest; write its weights, metrics.json and log.md."""
+    import keras
+
+    model = keras.saving.load_model(folder / "best.keras")
+    predicted = model.predict(validation["validation_data"][0], batch_size=VALIDATION_BATCH, verbose=0)
+    probabilities = {head: np.asarray(p, np.float64) for head, p in predicted.items()}
+    if options.recipe == "full":
+        weights.save(folder / "weights.npz", trainable.fold(model))
+        np.save(folder / "training-hashes.npy", duplicates.hashes(data.training.pixels))
+    measured = figures(probabilities, data.validation)
+    runlog.write_json(folder / "metrics.json", measured)
+    runlog.write_log(folder, evaluate.confusion(probabilities["fer2013"], data.validation.labels))
+    for head, values in measured.items():
+        log.info(
+            "%s: top-1 %.2f %%, macro-F1 %.3f, of %d PublicTest images",
+            head, 100 * values["top1"], values["macro_f1"], values["images"],
+        )  # fmt: skip
+    log.info("done: %s", folder / "log.md")
+
+
+def run(values: Values) -> None:
+    """Train as the settings say."""
+    if values.get("recipe") == "frozen":
+        values = {**FROZEN, **values}
+    options, runs = build(TrainOptions, values), Path(build(RunsOptions, values).runs)
+    if options.name and (Path(options.name).name != options.name or options.name in (".", "..")):
+        raise UsageError(f"--name {options.name!r}: not the name of a folder")
+    if options.resume:
+        folder, stored = find_run(options, runs, values)
+        train(stored, runs, folder)
+    else:
+        train(options, runs)
+
+
+COMMAND = Command("train", "Train VGG16 on FER-2013; one folder per run.", (TrainOptions, RunsOptions), run)
+
+if __name__ == "__main__":
+    sys.exit(COMMAND.main())
