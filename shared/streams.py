@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from redis.exceptions import ResponseError
 
+from shared import scripts
 from shared.errors import EmotionError
 from shared.keys import Keys
 from shared.messages import Fields, Frame, encode_frame
@@ -24,125 +25,6 @@ DEAD_BYTES = 1 << 20
 """Dead letters keep their original fields up to this size."""
 LIVE_RESULTS = 20_000
 """Live mode: small messages kept in `faces` and `emotions` when nobody reads them."""
-
-# When memory is full only new frames are refused (the one script without allow-oom): everything else makes room.
-
-# One command that must work even then.
-_CALL = """#!lua flags=allow-oom
-return redis.call(unpack(ARGV))
-"""
-
-# If the holder is me or nobody: hold it for ARGV[2] ms.
-_LEASE = """#!lua flags=allow-oom
-local holder = redis.call('GET', KEYS[1])
-if holder == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) return 1 end
-if holder then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-"""
-
-_RELEASE = """#!lua flags=allow-oom
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-"""
-
-# Append one frame and store the position in one step, so that a repeated call appends nothing.
-_APPEND = """#!lua
-local lease, frames, progress = KEYS[1], KEYS[2], KEYS[3]
-local token, ttl, camera, epoch, seq, maxlen, header, jpeg = unpack(ARGV)
-if redis.call('GET', lease) ~= token then
-  return redis.error_reply('LEASELOST ' .. camera)
-end
-redis.call('PEXPIRE', lease, ttl)
-local at = redis.call('HGET', progress, 'at|' .. camera)
-local position = 0
-if at then
-  local stored, count = string.match(at, '^(.*) (%d+)$')
-  if stored == epoch then position = tonumber(count) end
-end
-if position > tonumber(seq) then return false end
-if position < tonumber(seq) then return redis.error_reply('GAP ' .. camera) end
-local id
-if tonumber(maxlen) > 0 then
-  id = redis.call('XADD', frames, 'MAXLEN', '~', maxlen, '*', 'h', header, 'j', jpeg)
-else
-  id = redis.call('XADD', frames, '*', 'h', header, 'j', jpeg)
-end
-redis.call('HSET', progress, 'at|' .. camera, epoch .. ' ' .. string.format('%d', tonumber(seq) + 1))
-redis.call('HINCRBY', progress, 'work|producer', 1)
-return id
-"""
-
-# The hop: a result is appended only if its input's acknowledgement counted, so a worker that was thought dead
-# cannot append a second one.
-_HOP = """#!lua flags=allow-oom
-local source, target, dead, progress = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local group, maxlen, deadlen, deadbytes = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-local counted = 0
-for i = 5, #ARGV, 4 do
-  local id, payload, reason, deliveries = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local original = reason ~= '' and redis.call('XRANGE', source, id, id) or {}
-  if redis.call('XACK', source, group, id) == 1 then
-    counted = counted + 1
-    if payload ~= '' then
-      if maxlen > 0 then redis.call('XADD', target, 'MAXLEN', '~', maxlen, '*', 'm', payload)
-      else redis.call('XADD', target, '*', 'm', payload) end
-    end
-    if reason ~= '' then
-      local entry = {'stream', source, 'group', group, 'id', id, 'reason', reason, 'deliveries', deliveries}
-      local size = 0
-      if original[1] then
-        for _, v in ipairs(original[1][2]) do size = size + #v end
-        if size <= deadbytes then
-          for n, v in ipairs(original[1][2]) do
-            entry[#entry + 1] = n % 2 == 1 and 'field:' .. v or v
-          end
-        end
-      end
-      redis.call('XADD', dead, 'MAXLEN', '~', deadlen, '*', unpack(entry))
-    end
-  end
-end
-if counted > 0 then redis.call('HINCRBY', progress, 'work|' .. group, counted) end
-return counted
-"""
-
-# What a sink has shown: acknowledged, with its new positions and statistics, in one step.
-_SHOWN = """#!lua flags=allow-oom
-local emotions, progress, lease = KEYS[1], KEYS[2], KEYS[3]
-local group, token, pairs_count = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local holder = redis.call('GET', lease)
-if holder and holder ~= token then return redis.error_reply('LEASELOST ' .. group) end
-local first_id = 4 + 2 * pairs_count
-for i = 4, first_id - 1, 2 do redis.call('HSET', progress, ARGV[i], ARGV[i + 1]) end
-for i = first_id, #ARGV do redis.call('XACK', emotions, group, ARGV[i]) end
-redis.call('HINCRBY', progress, 'work|' .. group, #ARGV - first_id + 1)
-return 1
-"""
-
-# A consumer leaves its group only with nothing pending: removing it throws its pending entries away.
-_LEAVE = """#!lua flags=allow-oom
-local pending = redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2])
-if #pending == 0 then redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2]) return 1 end
-return 0
-"""
-
-# Entries below every group's oldest unacknowledged entry have been used by all.
-_TRIM = """#!lua flags=allow-oom
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-local oldest
-for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
-  local group = {}
-  for i = 1, #info, 2 do group[info[i]] = info[i + 1] end
-  local id = group['last-delivered-id']
-  if group['pending'] > 0 then id = redis.call('XPENDING', KEYS[1], group['name'])[2] end
-  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-  ms, seq = tonumber(ms), tonumber(seq)
-  if not oldest or ms < oldest[1] or (ms == oldest[1] and seq < oldest[2]) then oldest = {ms, seq, id} end
-end
-if not oldest then return 0 end
-return redis.call('XTRIM', KEYS[1], 'MINID', '~', oldest[3])
-"""
 
 
 class LeaseLost(EmotionError):
@@ -189,14 +71,14 @@ class Streams:
     def __init__(self, client: "redis.Redis", keys: Keys) -> None:
         self.client = client
         self.keys = keys
-        self._call = client.register_script(_CALL)
-        self._lease = client.register_script(_LEASE)
-        self._release = client.register_script(_RELEASE)
-        self._append = client.register_script(_APPEND)
-        self._hop = client.register_script(_HOP)
-        self._shown = client.register_script(_SHOWN)
-        self._leave = client.register_script(_LEAVE)
-        self._trim = client.register_script(_TRIM)
+        self._call = client.register_script(scripts.CALL)
+        self._lease = client.register_script(scripts.LEASE)
+        self._release = client.register_script(scripts.RELEASE)
+        self._append = client.register_script(scripts.APPEND)
+        self._hop = client.register_script(scripts.HOP)
+        self._shown = client.register_script(scripts.SHOWN)
+        self._leave = client.register_script(scripts.LEAVE)
+        self._trim = client.register_script(scripts.TRIM)
 
     def _write(self, command: str, key: str, *arguments: Any) -> None:
         """Run a command on `key` even when memory is full."""
