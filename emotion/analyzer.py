@@ -203,6 +203,7 @@ class Analyzer:
             width=picture.width,
             height=picture.height,
             mode="lossless",
+            still=picture.still,
         )
         failed = picture.error
         jpeg = b""
@@ -281,4 +282,4 @@ def _from_array(image: np.ndarray) -> Picture:
     problem = too_large(width, height)
     if problem:
         raise ValueError(problem)
-    return Picture(np.ascontiguousarray(image), None, width, height, 0.0, time.time())
+    return Picture(np.ascontiguousarray(image), None, width, height, 0.0, time.time(), still=True)

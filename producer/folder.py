@@ -98,17 +98,19 @@ def read_picture(path: Path, media_time: float) -> Picture:
         if problem:
             raise ValueError(problem)
         if header.plain and size <= MAX_JPEG_BYTES:
-            return Picture(None, data, header.width, header.height, media_time, captured_at, source=source)
+            return Picture(
+                None, data, header.width, header.height, media_time, captured_at, source=source, still=True
+            )
         image = decode(data, header)
         height, width = image.shape[:2]
         problem = too_large(width, height)
         if problem:
             raise ValueError(problem)
-        return Picture(image, None, width, height, media_time, captured_at, source=source)
+        return Picture(image, None, width, height, media_time, captured_at, source=source, still=True)
     except OSError as e:
         error = f"{printable(path.name)}: cannot be read ({e.strerror})"
     except MemoryError:
         error = f"{printable(path.name)}: cannot be decoded: not enough memory"
     except ValueError as e:
         error = f"{printable(path.name)}: cannot be decoded: {e}"
-    return Picture(None, None, 0, 0, media_time, captured_at, error, source)
+    return Picture(None, None, 0, 0, media_time, captured_at, error, source, still=True)

@@ -90,6 +90,7 @@ class Job:
             width=width,
             height=height,
             mode=self.mode,
+            still=picture.still,
         )
         return Frame(info, jpeg, outcome=outcome)
 

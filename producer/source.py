@@ -43,6 +43,7 @@ class Picture:
         captured_at: wall-clock time of capture, seconds since 1970.
         error: why the item could not be read, or None.
         source: where this picture came from, if more precise than the source's own `url`.
+        still: a picture of its own, that does not go on from the one before.
     """
 
     image: Image | None
@@ -53,6 +54,7 @@ class Picture:
     captured_at: float
     error: str | None = None
     source: str | None = None
+    still: bool = False
 
 
 class Source(Protocol):

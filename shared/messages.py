@@ -69,6 +69,7 @@ class FrameInfo:
         media_time: position in the medium, seconds.
         width, height: pixels of the picture that travels; 0 where it could not be read.
         mode: "live" (newest wins) or "lossless" (nothing is dropped).
+        still: a picture of its own, as from a folder: it does not go on from the frame before.
     """
 
     camera: str
@@ -80,6 +81,7 @@ class FrameInfo:
     width: int
     height: int
     mode: Mode
+    still: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,11 @@ class Frame:
     frame_id: str = ""
     outcome: Outcome = OK
 
+    @property
+    def still(self) -> bool:
+        """Whether this is a picture of its own (`FrameInfo.still`)."""
+        return self.info.still
+
 
 @dataclass(frozen=True, slots=True)
 class Detections:
@@ -178,6 +185,8 @@ def _box_out(b: Box) -> list[int]:
 def _pack(body: dict[str, object], message: Message) -> bytes:
     body["v"] = SCHEMA_VERSION
     body["info"] = _info_out(message.info)
+    if message.info.still:
+        body["still"] = True
     if message.outcome.status != "ok":
         body["outcome"] = [message.outcome.status, message.outcome.reason]
     packed: bytes = msgpack.packb(body)
@@ -239,8 +248,11 @@ def _list(value: object, what: str, length: int | None = None, limit: int = MAX_
     return value
 
 
-def _info_in(value: object) -> FrameInfo:
-    camera, source, epoch, seq, captured_at, media_time, width, height, mode = _list(value, "info", 9)
+def _info_in(body: Mapping[str, Any]) -> FrameInfo:
+    camera, source, epoch, seq, captured_at, media_time, width, height, mode = _list(body.get("info"), "info", 9)
+    still = body.get("still", False)
+    if not isinstance(still, bool):
+        raise _fail("still is neither true nor false")
     if not isinstance(camera, str) or not CAMERA_NAME.fullmatch(camera):
         raise _fail("camera is not a name of letters, digits, '_', '.', '-'")
     if mode not in ("live", "lossless"):
@@ -255,6 +267,7 @@ def _info_in(value: object) -> FrameInfo:
         width=_whole(width, "width", 0, MAX_SIDE),
         height=_whole(height, "height", 0, MAX_SIDE),
         mode=mode,
+        still=still,
     )
 
 
@@ -307,7 +320,7 @@ def decode_frame(fields: Mapping[bytes, bytes], stream_id: str) -> Frame:
     jpeg = fields.get(b"j", b"")
     if len(jpeg) > MAX_JPEG_BYTES:
         raise _fail(f"JPEG has {len(jpeg)} bytes, more than {MAX_JPEG_BYTES}")
-    return Frame(_info_in(body.get("info")), jpeg, stream_id, _outcome_in(body.get("outcome")))
+    return Frame(_info_in(body), jpeg, stream_id, _outcome_in(body.get("outcome")))
 
 
 def decode_detections(fields: Mapping[bytes, bytes], stream_id: str) -> Detections:
@@ -330,7 +343,7 @@ def decode_detections(fields: Mapping[bytes, bytes], stream_id: str) -> Detectio
             raise _fail(f"a crop has not {spec.size} x {spec.size} bytes")
         faces.append(Crop(_box_in(box), _real(weight, "weight", -1e6, 1e6), pixels))
     return Detections(
-        _info_in(body.get("info")),
+        _info_in(body),
         _text(body.get("frame"), "frame id", 64),
         spec,
         tuple(faces),
@@ -356,7 +369,7 @@ def decode_emotions(fields: Mapping[bytes, bytes], stream_id: str) -> Emotions:
             raise _fail("a face has no probabilities, because there are no labels")
         faces.append(Prediction(_box_in(box), _real(weight, "weight", -1e6, 1e6), values))
     return Emotions(
-        _info_in(body.get("info")),
+        _info_in(body),
         _text(body.get("frame"), "frame id", 64),
         labels,
         tuple(faces),

@@ -73,6 +73,16 @@ def test_outcomes_and_empty_messages_travel(outcome: Outcome) -> None:
     assert decode_emotions(encode_emotions(emotions), "3-0") == emotions
 
 
+@pytest.mark.parametrize(("fields", "decode", "message"), KINDS)
+def test_the_mark_of_a_still_travels(fields: Fields, decode: Decode, message: Any) -> None:
+    still = replace(message, info=replace(INFO, still=True))
+    encode: Any = {Frame: encode_frame, Detections: encode_detections, Emotions: encode_emotions}[type(message)]
+    assert b"still" not in next(iter(fields.values()))
+    assert decode(encode(still), "17-0") == still
+    with pytest.raises(DecodeError, match="still"):
+        decode(changed(encode(still), at("still", to=1)), "17-0")
+
+
 def test_reasons_are_cut_to_what_can_be_read() -> None:
     frame = Frame(INFO, b"", "1-0", Outcome.error("x" * (MAX_TEXT + 1)))
     assert decode_frame(encode_frame(frame), "1-0").outcome.reason == "x" * MAX_TEXT

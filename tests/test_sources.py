@@ -225,7 +225,9 @@ def test_an_animated_gif_is_a_video(tmp_path: Path) -> None:
             frame = av.VideoFrame.from_ndarray(np.full((24, 32, 3), 50 * i, np.uint8), "rgb24")
             container.mux(stream.encode(frame.reformat(format="rgb8")))
         container.mux(stream.encode(None))
-    assert [p.media_time for p in read_all(str(tmp_path / "a.gif"))] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    pictures = read_all(str(tmp_path / "a.gif"))
+    assert [p.media_time for p in pictures] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    assert not any(p.still for p in pictures)
 
 
 @pytest.mark.parametrize(
@@ -273,6 +275,7 @@ def test_a_folder_in_order_with_errors_in_their_place(tmp_path: Path) -> None:
     assert pictures[2].error is not None
     assert pictures[2].error.startswith("img3.bmp: cannot be decoded: ")
     assert [p.media_time for p in pictures] == pytest.approx([0, 0.1, 0.2, 0.3])
+    assert all(p.still for p in pictures)
     assert pictures[3].jpeg == jpeg  # untouched
     assert pictures[3].source == str(tmp_path / "img10.jpg")
     assert [p.source for p in read_all(str(tmp_path), start=3)] == [pictures[3].source]
