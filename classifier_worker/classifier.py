@@ -71,7 +71,8 @@ class Classifier:
 
     def _labelled(self, message: Detections, rows: Iterator[list[float]]) -> Emotions:
         faces = tuple(Prediction(face.box, face.weight, tuple(next(rows))) for face in message.faces)
-        return Emotions(message.info, message.frame_id, self._manifest.labels, faces)
+        below = self._head.uncertain_below
+        return Emotions(message.info, message.frame_id, self._manifest.labels, faces, uncertain_below=below)
 
 
 def _describe(model: ModelSpec) -> str:

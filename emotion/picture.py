@@ -161,7 +161,7 @@ def _look(analyzer: Analyzer, item: Item) -> tuple[Result, Picture]:
 
 def _result(emotions: Emotions, path: Path, seconds: float) -> Result:
     """Faces are numbered from 1 where a stream has tracks."""
-    faces = tuple(Face(n, f.box, f.weight, f.probabilities) for n, f in enumerate(emotions.faces, 1))
+    faces = tuple(Face.alone(n, f, emotions.uncertain_below) for n, f in enumerate(emotions.faces, 1))
     info = replace(emotions.info, camera=printable(path.name))
     return Result(info, emotions.outcome, emotions.labels, faces, seconds)
 

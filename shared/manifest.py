@@ -19,10 +19,14 @@ DEFAULT_ARTIFACTS = Path(__file__).resolve().parent.parent / "models" / "artifac
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """One output of the network. Its logits are divided by `temperature` before the softmax."""
+    """One output of the network. Its logits are divided by `temperature` before the softmax.
+
+    A face whose likeliest label is less probable than `uncertain_below` is shown as uncertain; None: none is.
+    """
 
     name: str
     temperature: float
+    uncertain_below: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,11 @@ class Manifest:
         return tuple(paths)
 
 
+def _head(raw: Mapping[str, Any]) -> Head:
+    below = raw.get("uncertain_below")
+    return Head(str(raw["name"]), float(raw["temperature"]), None if below is None else float(below))
+
+
 def load_manifest(directory: Path = DEFAULT_ARTIFACTS) -> Manifest:
     """Read `manifest.json` in `directory`.
 
@@ -103,7 +112,7 @@ def load_manifest(directory: Path = DEFAULT_ARTIFACTS) -> Manifest:
             labels=tuple(str(name) for name in raw["labels"]),
             size=int(raw["input"]["size"]),
             margin=float(raw["input"]["margin"]),
-            heads=tuple(Head(str(h["name"]), float(h["temperature"])) for h in raw["heads"]),
+            heads=tuple(_head(h) for h in raw["heads"]),
             default_head=str(raw["default_head"]),
             files={str(p): {str(n): str(d) for n, d in f.items()} for p, f in raw["files"].items()},
             directory=directory,

@@ -160,13 +160,17 @@ class Detections:
 
 @dataclass(frozen=True, slots=True)
 class Emotions:
-    """An entry of the stream `emotions`: the labelled faces of one frame. `labels` names the probabilities."""
+    """An entry of the stream `emotions`: the labelled faces of one frame. `labels` names the probabilities.
+
+    Faces whose best label is less probable than `uncertain_below` are best called uncertain; None: none are.
+    """
 
     info: FrameInfo
     frame_id: str
     labels: tuple[str, ...]
     faces: tuple[Prediction, ...] = ()
     outcome: Outcome = OK
+    uncertain_below: float | None = None
 
 
 # --- writing -----------------------------------------------------------------------------------------------
@@ -213,6 +217,8 @@ def encode_emotions(e: Emotions) -> Fields:
         "labels": list(e.labels),
         "faces": [[_box_out(f.box), f.weight, list(f.probabilities)] for f in e.faces],
     }
+    if e.uncertain_below is not None:
+        body["uncertain_below"] = e.uncertain_below
     return {b"m": _pack(body, e)}
 
 
@@ -368,10 +374,12 @@ def decode_emotions(fields: Mapping[bytes, bytes], stream_id: str) -> Emotions:
         if not values:
             raise _fail("a face has no probabilities, because there are no labels")
         faces.append(Prediction(_box_in(box), _real(weight, "weight", -1e6, 1e6), values))
+    below = body.get("uncertain_below")
     return Emotions(
         _info_in(body),
         _text(body.get("frame"), "frame id", 64),
         labels,
         tuple(faces),
         _outcome_in(body.get("outcome")),
+        None if below is None else _real(below, "uncertain_below", 0, 1),
     )

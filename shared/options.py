@@ -137,6 +137,27 @@ class SinkOptions:
     video_fps: float | None = option(
         None, "frame rate of video files; default: that of the medium", low=0.1, high=1000
     )
+    confirm: str = option(
+        "3/5", "a face is shown once it was found in K of N frames in a row; 1/1: at once", metavar="K/N"
+    )
+    smoothing: float = option(
+        0.3, "half-life, seconds of the medium, of the average over a face's probabilities; 0: off", low=0, high=60
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ShowOptions:
+    """How faces are shown, in streams and in single pictures."""
+
+    uncertain: str = option(
+        "auto",
+        "faces whose best label is less probable than this are called uncertain; auto: as the model says",
+        metavar="auto|off|P",
+    )
+    blur_faces: bool = option(False, "hide faces in everything shown or stored that has pixels")
+    notice: str = option(
+        "", "a line to show with the pictures, such as: emotion recognition in use", metavar="TEXT"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +238,7 @@ ALL = (
     ClassifierOptions,
     PictureOptions,
     SinkOptions,
+    ShowOptions,
     RunOptions,
     TrainOptions,
     RunsOptions,

@@ -5,8 +5,9 @@ import io
 import os
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from shared.errors import EmotionError
 from sink.draw import COLOURS
@@ -26,9 +27,22 @@ FRAME_COLUMNS = (
     "error",
     "faces",
 )
-FACE_COLUMNS = ("face", "track", "x", "y", "face_width", "face_height", "emotion", "confidence")
+FACE_COLUMNS = (
+    "face",
+    "track",
+    "confirmed",
+    "x",
+    "y",
+    "face_width",
+    "face_height",
+    "emotion",
+    "confidence",
+    "uncertain",
+)
 PREFIX = "p_"
 """Begins the column of each label's probability."""
+RAW_PREFIX = "raw_"
+"""The same for the probability of the frame alone."""
 SYNC_EVERY = 1.0
 """Seconds between two waits for the disk; the operating system gets every row at once."""
 _BUFFER = 1 << 16
@@ -95,7 +109,8 @@ class CsvTable:
                 try:
                     row = next(csv.reader([line.decode("utf-8", "replace")]), [])
                     if number == 1:
-                        self._labels = tuple(name.removeprefix(PREFIX) for name in row[len(_FIXED) :])
+                        named = row[len(_FIXED) : (len(_FIXED) + len(row)) // 2]
+                        self._labels = tuple(name.removeprefix(PREFIX) for name in named)
                         whole = at
                         continue
                     told = dict(zip(_FIXED, row, strict=False))
@@ -119,7 +134,8 @@ class CsvTable:
             return
         if self._labels is None:
             self._labels = result.labels or tuple(COLOURS)
-            self._buffer += _lines([[*_FIXED, *(PREFIX + name for name in self._labels)]])
+            names = [prefix + name for prefix in (PREFIX, RAW_PREFIX) for name in self._labels]
+            self._buffer += _lines([[*_FIXED, *names]])
         if result.faces and result.labels != self._labels:
             raise EmotionError(f"{self._path} holds results of a model with other labels: choose another file")
         self._last[key] = info.seq
@@ -165,11 +181,13 @@ def rows(result: Result, labels: int) -> list[list[object]]:
     faces = told["faces"]
     frame = [len(faces) if name == "faces" else told[name] for name in FRAME_COLUMNS]
     if not faces:
-        return [[*frame, *[None] * (len(FACE_COLUMNS) + labels)]]
-    return [
-        [*frame, n, f["track"], *f["box"], f["emotion"], f["confidence"], *f["probabilities"].values()]
-        for n, f in enumerate(faces, 1)
-    ]
+        return [[*frame, *[None] * (len(FACE_COLUMNS) + 2 * labels)]]
+    return [[*frame, *_columns(n, face)] for n, face in enumerate(faces, 1)]
+
+
+def _columns(n: int, face: Mapping[str, Any]) -> list[object]:
+    about = [n, face["track"], int(face["confirmed"]), *face["box"], face["emotion"], face["confidence"]]
+    return [*about, int(face["uncertain"]), *face["probabilities"].values(), *face["raw"].values()]
 
 
 def _lines(table: Sequence[Sequence[object]]) -> bytes:

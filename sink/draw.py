@@ -125,10 +125,9 @@ def _scale(unit: float) -> float:
 
 
 def _style(result: Result, face: Face) -> tuple[str, Colour]:
-    best = max(range(len(face.probabilities)), key=face.probabilities.__getitem__)
-    name = result.labels[best]
-    colour = COLOURS.get(name, _OTHERS[best % len(_OTHERS)])
-    return f"#{face.track} {name} {face.probabilities[best] * 100:.0f}%", colour
+    name = result.emotion(face)
+    colour = COLOURS.get(name, _OTHERS[face.label % len(_OTHERS)])
+    return f"#{face.track} {name} {face.confidence * 100:.0f}%", colour
 
 
 def _outline(out: Image, face: Face, colour: Colour, unit: float) -> None:

@@ -206,7 +206,7 @@ class Sink:
         boxes = [face.box for face in message.faces]
         tracks = self._tracker(info).update(boxes, info.media_time)
         faces = tuple(
-            Face(track, face.box, face.weight, face.probabilities)
+            Face.alone(track, face, message.uncertain_below)
             for track, face in zip(tracks, message.faces, strict=True)
         )
         latency = max(0.0, time.time() - info.captured_at)

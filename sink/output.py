@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from shared.messages import Box, FrameInfo, Outcome
+from shared.messages import Box, FrameInfo, Outcome, Prediction
 
 Image = npt.NDArray[np.uint8]
 """A picture, `[height, width, 3]`, BGR."""
@@ -15,23 +15,69 @@ Image = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One face of a result: its track's id, its box, and one probability per label of the result."""
+    """One face of a result.
+
+    Attributes:
+        track: the same face keeps this number from frame to frame; unique within a camera.
+        box: where it is, pixels of the frame.
+        weight: how sure the detector is.
+        probabilities: one per label of the result, averaged over the track.
+        raw: the same as the model gave them for this frame alone.
+        label: index of the label to show; it follows the likeliest one without flickering.
+        confirmed: whether the track has been seen often enough to be shown; what is not may be no face.
+        uncertain: whether "uncertain" is to be shown in place of the label.
+    """
 
     track: int
     box: Box
     weight: float
     probabilities: tuple[float, ...]
+    raw: tuple[float, ...]
+    label: int
+    confirmed: bool = True
+    uncertain: bool = False
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the label to show, 0 to 1."""
+        return self.probabilities[self.label]
+
+    @staticmethod
+    def alone(track: int, found: Prediction, uncertain_below: float | None = None) -> "Face":
+        """A face that is known from one picture only: confirmed, nothing averaged."""
+        raw = found.probabilities
+        label = max(range(len(raw)), key=raw.__getitem__)
+        uncertain = uncertain_below is not None and raw[label] < uncertain_below
+        return Face(track, found.box, found.weight, raw, raw, label, uncertain=uncertain)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One frame as it is shown: in order, with tracks. `latency` is seconds from capture to here."""
+    """One frame as it is shown: in order, with tracks.
+
+    Attributes:
+        info, outcome: the frame, and what became of it.
+        labels: names of the probabilities.
+        faces: what was found, also what is not confirmed yet.
+        latency: seconds from capture to here.
+        unseen: where faces followed until now probably are, although they were not found in this frame.
+    """
 
     info: FrameInfo
     outcome: Outcome
     labels: tuple[str, ...]
     faces: tuple[Face, ...]
     latency: float
+    unseen: tuple[Box, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Face, ...]:
+        """The confirmed faces: those that people see."""
+        return tuple(face for face in self.faces if face.confirmed)
+
+    def emotion(self, face: Face) -> str:
+        """The name of a face's label."""
+        return self.labels[face.label]
 
 
 class Output(Protocol):
@@ -58,21 +104,25 @@ class Output(Protocol):
         """Finish the file or window."""
 
 
+def _by_name(labels: tuple[str, ...], probabilities: tuple[float, ...]) -> dict[str, float]:
+    return {name: round(p, 4) for name, p in zip(labels, probabilities, strict=True)}
+
+
 def as_json(result: Result) -> dict[str, Any]:
     """The result in the documented form of a JSON line."""
     info = result.info
     faces = []
     for face in result.faces:
-        best = max(range(len(face.probabilities)), key=face.probabilities.__getitem__)
         faces.append(
             {
                 "track": face.track,
+                "confirmed": face.confirmed,
                 "box": [face.box.x, face.box.y, face.box.width, face.box.height],
-                "emotion": result.labels[best],
-                "confidence": round(face.probabilities[best], 4),
-                "probabilities": {
-                    name: round(p, 4) for name, p in zip(result.labels, face.probabilities, strict=True)
-                },
+                "emotion": result.emotion(face),
+                "confidence": round(face.confidence, 4),
+                "uncertain": face.uncertain,
+                "probabilities": _by_name(result.labels, face.probabilities),
+                "raw": _by_name(result.labels, face.raw),
             }
         )
     return {

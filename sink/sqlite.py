@@ -30,12 +30,14 @@ CREATE TABLE IF NOT EXISTS faces (
     frame_id INTEGER NOT NULL REFERENCES frames (id) ON DELETE CASCADE,
     face INTEGER NOT NULL,
     track INTEGER NOT NULL,
+    confirmed INTEGER NOT NULL,
     x INTEGER NOT NULL,
     y INTEGER NOT NULL,
     width INTEGER NOT NULL,
     height INTEGER NOT NULL,
     emotion TEXT NOT NULL,
     confidence REAL NOT NULL,
+    uncertain INTEGER NOT NULL,
     UNIQUE (frame_id, face)
 );
 CREATE INDEX IF NOT EXISTS frames_by_time ON frames (camera, time);
@@ -48,8 +50,23 @@ FRAME = (
     " (camera, epoch, seq, source, time, captured_at, width, height, latency_ms, status, error) VALUES"
     " (:camera, :epoch, :seq, :source, :time, :captured_at, :width, :height, :latency_ms, :status, :error)"
 )
+FACE = (
+    "frame_id",
+    "face",
+    "track",
+    "confirmed",
+    "x",
+    "y",
+    "width",
+    "height",
+    "emotion",
+    "confidence",
+    "uncertain",
+)
 PREFIX = "p_"
 """Begins the column of each label's probability in `faces`."""
+RAW_PREFIX = "raw_"
+"""The same for the probability of the frame alone."""
 COMPANIONS = ("-journal", "-wal", "-shm")
 """What SQLite keeps beside a database."""
 _MAGIC = b"SQLite format 3\0"
@@ -109,23 +126,22 @@ class Sqlite:
             if done.rowcount == 0:
                 return  # written before a restart
             for n, face in enumerate(faces, 1):
-                values = face["track"], *face["box"], face["emotion"], face["confidence"]
-                self._db.execute(
-                    self._insert_face(result.labels), (done.lastrowid, n, *values, *face["probabilities"].values())
-                )
+                about = face["track"], face["confirmed"], *face["box"], face["emotion"], face["confidence"]
+                shares = *face["probabilities"].values(), *face["raw"].values()
+                values = done.lastrowid, n, *about, face["uncertain"], *shares
+                self._db.execute(self._insert_face(result.labels), values)
         except sqlite3.Error as e:
             raise self._failed(e) from e
 
     def _insert_face(self, labels: tuple[str, ...]) -> str:
         """The statement for faces with these labels; a label that is new gets its column."""
         if labels not in self._insert:
-            names = [PREFIX + label for label in labels]
+            names = [prefix + label for prefix in (PREFIX, RAW_PREFIX) for label in labels]
             for name in names:
                 if name not in self._columns:
                     self._db.execute(f"ALTER TABLE faces ADD COLUMN {_quoted(name)} REAL")
                     self._columns.add(name)
-            base = ("frame_id", "face", "track", "x", "y", "width", "height", "emotion", "confidence")
-            columns = [*base, *map(_quoted, names)]
+            columns = [*FACE, *map(_quoted, names)]
             self._insert[labels] = (
                 f"INSERT INTO faces ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
             )

@@ -34,7 +34,8 @@ class Stats:
     """Counts of what was shown. `frames` includes `errors`; dropped and missing frames are counted apart.
 
     Attributes:
-        emotions: faces by their likeliest label.
+        faces: confirmed faces.
+        emotions: these by their label.
         dropped: tombstones by reason.
         cameras: frames shown of each camera.
         latencies: frames by histogram bucket; only buckets that are not empty.
@@ -58,10 +59,9 @@ class Stats:
         info = result.info
         self.frames += 1
         self.errors += result.outcome.status == "error"
-        self.faces += len(result.faces)
-        for face in result.faces:
-            best = max(range(len(face.probabilities)), key=face.probabilities.__getitem__)
-            _count(self.emotions, result.labels[best])
+        self.faces += len(result.shown)
+        for face in result.shown:
+            _count(self.emotions, result.emotion(face))
         _count(self.cameras, info.camera)
         index = bucket(result.latency)
         self.latencies[index] = self.latencies.get(index, 0) + 1

@@ -83,6 +83,14 @@ def test_the_mark_of_a_still_travels(fields: Fields, decode: Decode, message: An
         decode(changed(encode(still), at("still", to=1)), "17-0")
 
 
+def test_the_threshold_of_uncertainty_travels() -> None:
+    unsure = replace(EMOTIONS, uncertain_below=0.4)
+    assert decode_emotions(encode_emotions(unsure), "17-0") == unsure
+    for wrong in (1.5, -0.1, "0.4", True, float("nan")):
+        with pytest.raises(DecodeError, match="uncertain_below"):
+            decode_emotions(changed(encode_emotions(unsure), at("uncertain_below", to=wrong)), "17-0")
+
+
 def test_reasons_are_cut_to_what_can_be_read() -> None:
     frame = Frame(INFO, b"", "1-0", Outcome.error("x" * (MAX_TEXT + 1)))
     assert decode_frame(encode_frame(frame), "1-0").outcome.reason == "x" * MAX_TEXT

@@ -21,6 +21,7 @@ from tests.pictures import Image, encode, portraits
 
 ROOT = Path(__file__).parents[1]
 LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+FACE_KEYS = ["track", "confirmed", "box", "emotion", "confidence", "uncertain", "probabilities", "raw"]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_every_kind_of_picture_gives_its_face_in_argument_order(
         assert len(line["faces"]) == 1, line["image"]
         assert centred(line["faces"][0], line["width"], line["height"]), line["image"]
         face = line["faces"][0]
-        assert list(face) == ["track", "box", "emotion", "confidence", "probabilities"]
+        assert list(face) == FACE_KEYS
         assert list(face["probabilities"]) == LABELS
         assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-3)
         assert face["confidence"] == face["probabilities"][face["emotion"]] == max(face["probabilities"].values())

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from shared.errors import EmotionError, UsageError
-from shared.messages import OK, Box, FrameInfo, Mode, Outcome
+from shared.messages import OK, Box, FrameInfo, Mode, Outcome, Prediction
 from sink.draw import COLOURS, Rate, annotate, plate
 from sink.jsonl import JsonLines, OutputClosed
 from sink.output import Face, Image, Result
@@ -40,7 +40,9 @@ def result(
     time = seq / 25 if time is None else time
     info = FrameInfo(camera, "x.mp4", epoch, seq, 1e9 + time, time, *size, mode)
     likely = tuple(0.88 if i == 3 else 0.02 for i in range(7))
-    return Result(info, outcome, LABELS, tuple(Face(i, b, 1.0, likely) for i, b in enumerate(boxes)), 0.1)
+    return Result(
+        info, outcome, LABELS, tuple(Face.alone(i, Prediction(b, 1.0, likely)) for i, b in enumerate(boxes)), 0.1
+    )
 
 
 def picture(seq: int = 0, size: tuple[int, int] = (64, 48)) -> Image:

@@ -7,7 +7,7 @@ import msgpack
 import pytest
 
 from shared.errors import DecodeError
-from shared.messages import OK, Box, FrameInfo, Outcome
+from shared.messages import OK, Box, FrameInfo, Outcome, Prediction
 from sink.output import Face, Result
 from sink.stats import HIGHEST, LOWEST, Stats
 
@@ -19,7 +19,7 @@ def result(
 ) -> Result:
     info = FrameInfo(camera, "x.mp4", "a", seq, 1000.0 + seq / 10, seq / 10, 640, 360, "live")
     found = tuple(
-        Face(i, Box(0, 0, 9, 9), 1.0, tuple(0.8 if k == best else 0.1 for k in range(3)))
+        Face.alone(i, Prediction(Box(0, 0, 9, 9), 1.0, tuple(0.8 if k == best else 0.1 for k in range(3))))
         for i, best in enumerate(faces)
     )
     return Result(info, outcome, LABELS, found, latency)

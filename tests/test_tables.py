@@ -23,7 +23,7 @@ from shared.options import DetectorOptions
 from sink import images
 from sink.csv_table import FACE_COLUMNS, FRAME_COLUMNS, CsvTable
 from sink.images import Images
-from sink.output import Result, as_json
+from sink.output import Face, Result, as_json
 from sink.outputs import open_outputs, truncate
 from sink.sqlite import Sqlite
 from tests.pictures import SAMPLE
@@ -46,6 +46,11 @@ def some(count: int = 10) -> list[Result]:
                 else:
                     found.append(result(seq, camera, epoch, boxes=boxes))
     return found
+
+
+def unsure(face: Face) -> Face:
+    """The same face, not confirmed, uncertain, shown with another label than the likeliest."""
+    return replace(face, confirmed=False, uncertain=True, label=4, raw=(0.4, *[0.1] * 6))
 
 
 def keys(results: list[Result]) -> list[tuple[str, str, int]]:
@@ -86,9 +91,10 @@ def child(code: str, *arguments: str) -> "subprocess.Popen[str]":
 def test_csv_has_a_row_per_face_and_one_for_a_frame_without(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     odd = result(1, outcome=Outcome.error('line\nbreak, "quoted"\r\n\u2028end'))
-    write_all(CsvTable(path), [result(0, boxes=(A, B)), odd, result(2)])
+    both = result(0, boxes=(A, B))
+    write_all(CsvTable(path), [replace(both, faces=(both.faces[0], unsure(both.faces[1]))), odd, result(2)])
     assert path.read_text().splitlines()[0] == ",".join(
-        [*FRAME_COLUMNS, *FACE_COLUMNS, *(f"p_{label}" for label in LABELS)]
+        [*FRAME_COLUMNS, *FACE_COLUMNS, *(f"{prefix}_{label}" for prefix in ("p", "raw") for label in LABELS)]
     )
     first, second, error, nobody = csv_rows(path)
     told = as_json(result(0, boxes=(A, B)))
@@ -100,6 +106,9 @@ def test_csv_has_a_row_per_face_and_one_for_a_frame_without(tmp_path: Path) -> N
     assert (first["emotion"], first["confidence"], first["p_happy"], first["p_sad"]) == (
         "happy", "0.88", "0.88", "0.02",
     )  # fmt: skip
+    assert [first[c] for c in ("confirmed", "uncertain", "raw_happy", "raw_sad")] == ["1", "0", "0.88", "0.02"]
+    assert [second[c] for c in ("confirmed", "uncertain", "p_happy", "raw_happy")] == ["0", "1", "0.88", "0.1"]
+    assert (second["emotion"], second["confidence"]) == ("sad", "0.02")
     assert (error["status"], error["error"]) == ("error", 'line break, "quoted"  end')
     assert all(nobody[c] == "" for c in (*FACE_COLUMNS, "p_happy", "error"))
     assert (nobody["faces"], nobody["seq"]) == ("0", "2")
@@ -173,19 +182,24 @@ def test_csv_full_disk_is_one_clear_error() -> None:
 
 def test_sqlite_has_frames_and_faces(tmp_path: Path) -> None:
     path = tmp_path / "out.db"
-    write_all(Sqlite(path), some())
-    frames = query(path, "SELECT * FROM frames ORDER BY id")
+    last = result(20, boxes=(A,))
+    write_all(Sqlite(path), [*some(), replace(last, faces=(unsure(last.faces[0]),))])
+    (doubtful,) = query(path, "SELECT * FROM faces WHERE NOT confirmed")
+    assert (doubtful["uncertain"], doubtful["emotion"], doubtful["raw_angry"]) == (1, "sad", 0.4)
+    frames = query(path, "SELECT * FROM frames WHERE seq < 20 ORDER BY id")
     assert [(f["camera"], f["epoch"], f["seq"]) for f in frames] == keys(some())
     wanted = [as_json(r) for r in some()]
     for frame, told in zip(frames, wanted, strict=True):
         assert {k: v for k, v in frame.items() if k != "id"} == {k: v for k, v in told.items() if k != "faces"}
-    faces = query(path, "SELECT * FROM faces ORDER BY frame_id, face")
+    faces = query(path, "SELECT * FROM faces WHERE confirmed ORDER BY frame_id, face")
     assert len(faces) == sum(len(told["faces"]) for told in wanted)
-    told = {k: v for k, v in faces[0].items() if not k.startswith("p_")}
+    told = {k: v for k, v in faces[0].items() if not k.startswith(("p_", "raw_"))}
     assert (told.pop("id"), told.pop("frame_id")) == (1, 2 if not some()[0].faces else 1)
     place = {"x": 1, "y": 2, "width": 30, "height": 40}
-    assert told == {**place, "face": 1, "track": 0, "emotion": "happy", "confidence": 0.88}
+    label = {"emotion": "happy", "confidence": 0.88, "uncertain": 0}
+    assert told == {**place, **label, "face": 1, "track": 0, "confirmed": 1}
     assert (faces[0]["p_happy"], faces[0]["p_angry"], faces[0]["p_neutral"]) == (0.88, 0.02, 0.02)
+    assert faces[0]["raw_happy"] == 0.88
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
         plan = str(db.execute("EXPLAIN QUERY PLAN SELECT * FROM faces WHERE emotion = 'sad'").fetchall())
@@ -264,12 +278,13 @@ def test_sqlite_leaves_other_files_alone(tmp_path: Path) -> None:
 def test_documented_queries_answer(tmp_path: Path) -> None:
     path = tmp_path / "out.db"
     surprised = result(30, boxes=(B,))
-    face = replace(surprised.faces[0], probabilities=tuple(0.7 if i == 5 else 0.05 for i in range(7)))
-    write_all(Sqlite(path), [*some(), replace(surprised, faces=(face,))])
+    face = replace(surprised.faces[0], probabilities=tuple(0.7 if i == 5 else 0.05 for i in range(7)), label=5)
+    hidden = [replace(face, track=99, confirmed=False), replace(face, uncertain=True)]
+    write_all(Sqlite(path), [*some(), replace(surprised, faces=(face, *hidden))])
     assert len(QUERIES) == 6
     seen, over_time, stayed, surest, nobody, latency = (query(path, text) for text in QUERIES)
-    assert {"camera": "hall", "emotion": "surprise", "seen": 1} in seen
-    assert sum(row["seen"] for row in seen) == 1 + sum(len(r.faces) for r in some())
+    assert {"camera": "hall", "emotion": "surprise", "seen": 2} in seen
+    assert sum(row["seen"] for row in seen) == 2 + sum(len(r.faces) for r in some())
     assert over_time[0] == {"camera": "door", "second": 0, "happy": pytest.approx(0.88)}
     assert all(row["last"] >= row["first"] and row["frames"] >= 2 for row in stayed)
     assert len(stayed) == 8
