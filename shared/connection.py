@@ -28,6 +28,7 @@ def connect(url: str) -> "redis.Redis":
         return redis.Redis.from_url(
             url,
             protocol=2,
+            driver_info=None,  # not told: Redis 7.0 does not know the command, and no user may call it
             socket_timeout=SOCKET_TIMEOUT,
             socket_connect_timeout=5.0,
             retry=Retry(NoBackoff(), 0),

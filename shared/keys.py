@@ -53,6 +53,10 @@ class Keys:
         return self.name("progress")
 
     @property
+    def stats(self) -> str:
+        return self.name("stats")
+
+    @property
     def workers(self) -> str:
         return self.name("workers")
 

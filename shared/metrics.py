@@ -16,6 +16,7 @@ from prometheus_client import (
     Info,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
 )
 
 from shared import __version__
@@ -57,6 +58,10 @@ LAG_ENTRIES = Spec("emotion_lag_entries", "Entries a group has not finished yet"
 LAG_SECONDS = Spec(
     "emotion_lag_seconds", "Time between the newest entry and the last one read", "seconds", ("stream", "group")
 )
+REDIS_MEMORY = Spec("emotion_redis_memory_bytes", "Memory that the server's data take", "bytes")
+REDIS_MEMORY_LIMIT = Spec(
+    "emotion_redis_memory_limit_bytes", "Memory that the server may use for data; 0: no limit", "bytes"
+)
 PREDICTIONS = Spec("emotion_predictions", "Faces by their most probable emotion", labels=("emotion",))
 LATENCY = Spec(
     "emotion_end_to_end_latency_seconds", "Time from capture to result", "seconds", buckets=LATENCY_BUCKETS
@@ -67,6 +72,10 @@ DUPLICATES = Spec("emotion_duplicate_frames", "Frames that reached the sink agai
 READY = Spec("emotion_ready", "1 while this process is ready to work, else 0")
 BUILD = Spec("emotion_build", "Version of this program")
 MODEL = Spec("emotion_model", "Model in use", labels=("id", "precision", "backend"))
+
+
+# A second series for every counter, which says when it began, is noise.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
@@ -95,6 +104,8 @@ class Metrics:
         self.missing = self._counter(MISSING).labels(stage)
         self.duplicates = self._counter(DUPLICATES).labels(stage)
         self.ready = self._gauge(READY).labels(stage)
+        self.redis_memory = self._gauge(REDIS_MEMORY).labels(stage)
+        self.redis_memory_limit = self._gauge(REDIS_MEMORY_LIMIT).labels(stage)
 
         self._dropped = self._counter(DROPPED)
         self._predictions = self._counter(PREDICTIONS)

@@ -32,7 +32,9 @@ class LinkOptions:
     shards: int = option(1, "number of shards the cameras are spread over", low=1, high=1024, metavar="N")
     shard: int = option(0, "the shard this process serves, from 0", low=0, high=1023, metavar="K")
     slot: str = option(
-        "", "stable name of this worker among its kind, so that a restarted one resumes its own work"
+        "",
+        "stable name of this worker among its kind, so that a restarted one resumes its own work;"
+        " {host} stands for the name of the machine or container",
     )
     parent: int | None = option(None, "stop when this process is no longer the parent", low=1, metavar="PID")
     claim_after: float = option(

@@ -86,12 +86,13 @@ return counted
 
 # What a sink has shown: acknowledged, with its new positions and statistics, in one step.
 SHOWN = """#!lua flags=allow-oom
-local emotions, progress, lease = KEYS[1], KEYS[2], KEYS[3]
-local group, token, pairs_count = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local emotions, progress, lease, stats = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local group, token, summary, pairs_count = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local holder = redis.call('GET', lease)
 if holder and holder ~= token then return redis.error_reply('LEASELOST ' .. group) end
-local first_id = 4 + 2 * pairs_count
-for i = 4, first_id - 1, 2 do redis.call('HSET', progress, ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', stats, group, summary)
+local first_id = 5 + 2 * pairs_count
+for i = 5, first_id - 1, 2 do redis.call('HSET', progress, ARGV[i], ARGV[i + 1]) end
 for i = first_id, #ARGV do redis.call('XACK', emotions, group, ARGV[i]) end
 redis.call('HINCRBY', progress, 'work|' .. group, #ARGV - first_id + 1)
 return 1

@@ -35,7 +35,8 @@ class Service:
 
     def __init__(self, stage: str, slot: str, options: CommonOptions, parent: int | None = None) -> None:
         self.stage = stage
-        self.worker = f"{stage}-{slot or f'{socket.gethostname()}-{os.getpid()}'}"
+        host = socket.gethostname()
+        self.worker = f"{stage}-{slot.replace('{host}', host) or f'{host}-{os.getpid()}'}"
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, stage)
         self.heartbeat = Heartbeat()
@@ -154,6 +155,9 @@ class Service:
         self.metrics.lag_seconds(kind, group).set(lag.seconds)
         if lag.entries is not None:
             self.metrics.lag_entries(kind, group).set(lag.entries)
+        used, limit = streams.memory()
+        self.metrics.redis_memory.set(used)
+        self.metrics.redis_memory_limit.set(limit)
 
     def _announce(self, streams: Streams) -> None:
         about = {

@@ -132,7 +132,8 @@ class Streams:
 
     def done(self, camera: str, epoch: str) -> int | None:
         """Frames that every registered sink has shown: all below this seq. None: no sink is registered."""
-        progress = self.progress()
+        # Without the statistics: they are what a producer may not read.
+        progress = Progress.parse(cast(dict[bytes, bytes], self.client.hgetall(self.keys.progress)))
         sinks = progress.sinks
         if not sinks:
             return None
@@ -234,6 +235,11 @@ class Streams:
     def length(self, stream: str) -> int:
         return int(self.client.xlen(stream))
 
+    def memory(self) -> tuple[int, int]:
+        """Bytes that the server's data take, and may take (0: no limit)."""
+        info = self.client.info("memory")
+        return int(info["used_memory"]), int(info["maxmemory"])
+
     def clock_offset(self) -> float:
         """Seconds to add to this machine's clock to get the server's."""
         seconds, micros = self.client.time()
@@ -268,12 +274,12 @@ class Streams:
         Raises:
             LeaseLost: another process than `token` is the active sink now.
         """
-        pairs: list[Any] = [f"stats|{sink}", stats]
+        pairs: list[Any] = []
         for camera, (epoch, seq) in positions.items():
             pairs += [f"done|{sink}|{camera}", f"{epoch} {seq}"]
-        keys = [self.keys.emotions, self.keys.progress, self.keys.lease(f"sink:{sink}")]
+        keys = [self.keys.emotions, self.keys.progress, self.keys.lease(f"sink:{sink}"), self.keys.stats]
         try:
-            self._shown(keys, [sink, token, len(pairs) // 2, *pairs, *ids])
+            self._shown(keys, [sink, token, stats, len(pairs) // 2, *pairs, *ids])
         except ResponseError as e:
             if "LEASELOST" in str(e):
                 raise LeaseLost(f"sink {sink!r} has been taken over by another process") from e
@@ -281,13 +287,15 @@ class Streams:
 
     def progress(self) -> "Progress":
         """Everything that producers and sinks have told of their progress."""
-        table = cast(dict[bytes, bytes], self.client.hgetall(self.keys.progress))
-        return Progress.parse(table)
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.hgetall(self.keys.progress)
+        pipeline.hgetall(self.keys.stats)
+        return Progress.parse(*pipeline.execute())
 
     def forget(self) -> None:
         """Delete everything of this shard but its dead letters."""
         k = self.keys
-        self.client.delete(k.frames, k.faces, k.emotions, k.progress, k.workers)
+        self.client.delete(k.frames, k.faces, k.emotions, k.progress, k.stats, k.workers)
 
     # --- workers -----------------------------------------------------------------------------------------
 
@@ -310,7 +318,7 @@ def _count(value: Any, epoch: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress hash, read.
+    """What producers and sinks tell of their progress, read.
 
     Attributes:
         appended: camera to (epoch, frames appended).
@@ -329,14 +337,13 @@ class Progress:
     work: Mapping[str, int]
 
     @staticmethod
-    def parse(table: Mapping[bytes, bytes]) -> "Progress":
-        appended, ended, shown, stats, work = {}, {}, {}, {}, {}
+    def parse(table: Mapping[bytes, bytes], summaries: Mapping[bytes, bytes] | None = None) -> "Progress":
+        appended, ended, shown, work = {}, {}, {}, {}
+        stats = {name.decode(): summary for name, summary in (summaries or {}).items()}
         sinks = []
         for raw, value in table.items():
             kind, _, rest = raw.decode().partition("|")
-            if kind == "stats":
-                stats[rest] = value
-            elif kind == "work":
+            if kind == "work":
                 work[rest] = int(value)
             elif kind == "sink":
                 sinks.append(rest)
