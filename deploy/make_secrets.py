@@ -68,9 +68,11 @@ def certificates(folder: Path, host: str) -> None:
         name = f"subjectAltName=DNS:{host},DNS:localhost,IP:127.0.0.1"
         new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
         for arguments in (
-            [*new, "-days", f"{DAYS}", "-subj", "/CN=emotion-stream CA", "-keyout", "ca.key", "-out", "ca.pem"],
-            [*new, "-days", f"{DAYS}", "-subj", f"/CN={host}", "-addext", name, "-CA", "ca.pem", "-CAkey", "ca.key",
-             "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "server.key", "-out", "server.pem"],
+            [*new, "-days", f"{DAYS}", "-subj", "/CN=emotion-stream CA", "-keyout", "ca.key", "-out", "ca.pem",
+             "-addext", "keyUsage=critical,keyCertSign"],
+            [*new, "-days", f"{DAYS}", "-subj", f"/CN={host}", "-keyout", "server.key", "-out", "server.pem",
+             "-CA", "ca.pem", "-CAkey", "ca.key", "-addext", name, "-addext", "basicConstraints=critical,CA:FALSE",
+             "-addext", "authorityKeyIdentifier=keyid"],
         ):  # fmt: skip
             subprocess.run(arguments, cwd=redis, check=True, capture_output=True, timeout=60)
         (redis / "server.key").chmod(0o644)  # the volume is Redis' own
@@ -82,7 +84,9 @@ def certificates(folder: Path, host: str) -> None:
 def main(folder: Path = FOLDER, environment: Mapping[str, str] = os.environ) -> None:
     """Write all files that are missing or no longer right."""
     host, tls = environment.get("REDIS_HOST", "redis"), environment.get("REDIS_TLS") == "1"
-    passwords = {user: choose(user, environment.get(f"REDIS_PASSWORD_{user.upper()}", ""), folder) for user in USERS}
+    passwords = {
+        user: choose(user, environment.get(f"REDIS_PASSWORD_{user.upper()}", ""), folder) for user in USERS
+    }
     template = Path(__file__).with_name("redis") / "users.acl"
     write(folder / "redis" / "users.acl", render(template.read_text(), passwords))
     if tls:

@@ -1,10 +1,12 @@
 """A real server for every test that wants one, and messages to put into it."""
 
+import importlib.util
 import itertools
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import cast
 
 import cv2
@@ -29,6 +31,18 @@ def server() -> Iterator[EmbeddedServer]:
         embedded.start()
         yield embedded
         embedded.stop()
+
+
+@pytest.fixture(scope="session")
+def secrets() -> ModuleType:
+    """deploy/make_secrets.py, which belongs to no package."""
+    path = Path(__file__).resolve().parents[1] / "deploy" / "make_secrets.py"
+    spec = importlib.util.spec_from_file_location("make_secrets", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
