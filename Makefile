@@ -8,13 +8,14 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input --quiet install --require-hashes --only-binary :all:
 export PYTHON SOURCE
 
-.PHONY: help run test lint format bench clean
+.PHONY: help run test test-containers lint format bench clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make run [SOURCE=sample|0|rtsp://...|clip.mp4|folder/] [ARGS='more flags']   the pipeline; results in out/"
 	@echo "make test [ARGS='-k word']   all tests"
+	@echo "make test-containers         docker-compose.yml on a Docker engine: builds, runs, kills, restarts"
 	@echo "make lint                    ruff and mypy"
 	@echo "make format                  format the code"
 	@echo "make bench                   measure this machine"
@@ -28,6 +29,11 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	@$(PY) -m pytest $(ARGS)
+
+test-containers: $(VENV)/.dev
+	@answer=$$(docker info 2>&1) || { echo "No Docker engine answers, so containers cannot be tested here:" >&2; \
+		echo "$$answer" | tail -n 1 >&2; exit 1; }
+	@TEST_CONTAINERS=1 $(PY) -m pytest tests/test_containers.py -x -s -v $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(PY) -m ruff check .

@@ -70,6 +70,7 @@ CAMERA_REOPENS = Spec("emotion_camera_reopens", "Cameras opened again after a lo
 MISSING = Spec("emotion_missing_frames", "Frames that never reached the sink, found as gaps in the order")
 DUPLICATES = Spec("emotion_duplicate_frames", "Frames that reached the sink again and were left out")
 READY = Spec("emotion_ready", "1 while this process is ready to work, else 0")
+HEARTBEAT = Spec("emotion_heartbeat_age_seconds", "Time since the loop of this process last turned", "seconds")
 BUILD = Spec("emotion_build", "Version of this program")
 MODEL = Spec("emotion_model", "Model in use", labels=("id", "precision", "backend"))
 
@@ -104,6 +105,7 @@ class Metrics:
         self.missing = self._counter(MISSING).labels(stage)
         self.duplicates = self._counter(DUPLICATES).labels(stage)
         self.ready = self._gauge(READY).labels(stage)
+        self.heartbeat_age = self._gauge(HEARTBEAT).labels(stage)
         self.redis_memory = self._gauge(REDIS_MEMORY).labels(stage)
         self.redis_memory_limit = self._gauge(REDIS_MEMORY_LIMIT).labels(stage)
 

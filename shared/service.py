@@ -40,6 +40,7 @@ class Service:
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, stage)
         self.heartbeat = Heartbeat()
+        self.metrics.heartbeat_age.set_function(self.heartbeat.age)
         self._stop = threading.Event()
         self._parent = parent
         self._ready = False

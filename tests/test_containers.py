@@ -1,0 +1,275 @@
+"""`docker-compose.yml` on a real engine, from the build to `down`: `make test-containers` runs it.
+
+The tests follow each other on one stack, which the last ones kill, restart and replace while it works.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers import free_port
+from tests.test_run import write_clip
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPOSE = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
+STAGES = ("producer", "detector_worker", "classifier_worker", "sink")
+FRAMES = 1500
+PATIENCE = 180
+"""Seconds; an idle machine needs a tenth of them."""
+MEGABYTE = 1_000_000
+
+KILL_ALL = """
+import os, signal
+for name in os.listdir("/proc"):
+    if name.isdigit() and int(name) not in (1, os.getpid()):
+        os.kill(int(name), signal.SIGKILL)
+"""
+"""Run in a container, it kills everything but its first process, which no signal of its own container can kill."""
+
+pytestmark = [
+    pytest.mark.skipif(not os.environ.get("TEST_CONTAINERS"), reason="takes minutes: make test-containers"),
+    pytest.mark.timeout(1800),
+]
+
+
+class Stack:
+    """The containers of one project of Compose, apart from those of anybody else."""
+
+    def __init__(self, project: str, folder: Path) -> None:
+        """`folder` is for files of the test."""
+        empty = folder / "empty.env"
+        empty.touch()
+        self.project = project
+        self._compose = [*COMPOSE, "--env-file", str(empty), "-p", project]
+        self.ports = {"prometheus": free_port()}
+        self.files: tuple[str, ...] = ("docker-compose.yml",)
+        self.settings: dict[str, str] = {"PROMETHEUS_PORT": str(self.ports["prometheus"])}
+
+    def compose(self, *arguments: str, limit: float = 300) -> str:
+        """Run docker-compose and return what it writes to standard output."""
+        files = [part for name in self.files for part in ("-f", name)]
+        command = [*self._compose, *files, *arguments]
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **self.settings},
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+        )
+        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}\n{self.last_logs()}"
+        return done.stdout
+
+    def last_logs(self) -> str:
+        command = [*self._compose, "logs", "--tail=15", "--no-color"]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False).stdout
+
+    def containers(self, service: str) -> list[str]:
+        """Ids of a service's containers, also of stopped ones."""
+        return docker(
+            "ps", "-aq", "--filter", f"label=com.docker.compose.project={self.project}",
+            "--filter", f"label=com.docker.compose.service={service}", "--no-trunc",
+        ).split()  # fmt: skip
+
+    def inspect(self, service: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(docker("inspect", *self.containers(service)))
+        return found
+
+    def healthy(self, services: Mapping[str, int]) -> bool:
+        """Whether so many containers of each service run and say that they are healthy."""
+        for service, count in services.items():
+            states = [about["State"] for about in self.inspect(service)] if self.containers(service) else []
+            if Counter(s.get("Health", {}).get("Status") for s in states if s["Running"])["healthy"] != count:
+                return False
+        return True
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """What Prometheus answers."""
+        address = f"http://127.0.0.1:{self.ports['prometheus']}/api/v1/query?"
+        with urllib.request.urlopen(address + urllib.parse.urlencode({"query": expression}), timeout=10) as answer:
+            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+        return found
+
+    def targets_up(self) -> Counter[str]:
+        """Replicas of each service that Prometheus scrapes with success."""
+        return Counter(r["metric"]["service"] for r in self.query('up{job="emotion"} == 1'))
+
+    def results(self, camera: str) -> list[int]:
+        """The numbers of the frames of this camera that the sink has stored, in the order of the file."""
+        text = self.compose("exec", "-T", "sink", "cat", "/out/results.jsonl")
+        rows = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+        return [row["seq"] for row in rows if row["camera"] == camera]
+
+    def count(self, camera: str) -> int:
+        search = f'grep -c \'"camera": "{camera}"\' /out/results.jsonl || true'
+        return int(self.compose("exec", "-T", "sink", "sh", "-c", search).strip() or 0)
+
+
+def docker(*arguments: str, limit: float = 60) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=limit, check=False)
+    assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+def wait(what: str, condition: Callable[[], object], seconds: float = PATIENCE) -> float:
+    """Until the condition holds; returns the seconds that it took."""
+    started = time.monotonic()
+    while True:
+        try:
+            if condition():
+                return time.monotonic() - started
+        except (OSError, AssertionError):  # a container or a port that is not there yet
+            pass
+        assert time.monotonic() - started < seconds, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.25)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Built, and gone with all its volumes at the end."""
+    media = tmp_path_factory.mktemp("media")
+    made = Stack(f"emotiontest{os.getpid()}", media)
+    write_clip(media / "clip.mp4", FRAMES)
+    for folder in (media, *media.parents[:2]):
+        folder.chmod(0o755)  # the producer is nobody here
+    made.settings["PICTURES"] = str(media)
+    started = time.monotonic()
+    made.compose("build", limit=600)
+    print(f"\nbuilt in {time.monotonic() - started:.0f} s")
+    yield made
+    print(made.last_logs())
+    made.compose("down", "--volumes", "--timeout", "10")
+
+
+def test_images_are_small_and_hold_no_training_packages(stack: Stack) -> None:
+    base = int(docker("image", "inspect", "--format", "{{.Size}}", "python:3.11-slim-bookworm"))
+    for stage in ("producer", "detector", "classifier", "sink"):
+        image = f"emotion-stream-{stage}"
+        size = int(docker("image", "inspect", "--format", "{{.Size}}", image))
+        print(f"{image}: {size / MEGABYTE:.0f} MB, {(size - base) / MEGABYTE:.0f} MB of it ours")
+        assert size - base < 550 * MEGABYTE
+        code = "import importlib.util as u, sys; sys.exit(any(map(u.find_spec, ['tensorflow', 'keras', 'nncf'])))"
+        docker("run", "--rm", "--network=none", "--entrypoint=python", image, "-c", code)
+
+
+def test_up_with_nothing_configured_plays_the_sample(stack: Stack) -> None:
+    started = time.monotonic()
+    stack.compose("up", "-d")
+    wait("all healthy", lambda: stack.healthy({"redis": 1, **dict.fromkeys(STAGES, 1)}))
+    print(f"\nhealthy {time.monotonic() - started:.1f} s after `docker-compose up -d`")
+    wait("results", lambda: stack.count("sample") > 20)
+    wait("all targets", lambda: stack.targets_up() == dict.fromkeys(STAGES, 1))
+    frames = 'sum by (service) (rate(emotion_frames_total{job="emotion"}[30s])) > 0'
+    wait("frames in all stages", lambda: {r["metric"]["service"] for r in stack.query(frames)} == set(STAGES))
+    print(f"watched by Prometheus after {time.monotonic() - started:.1f} s")
+
+
+def test_containers_have_no_rights_that_they_do_not_need(stack: Stack) -> None:
+    for service in (*STAGES, "redis", "prometheus"):
+        (about,) = stack.inspect(service)
+        host = about["HostConfig"]
+        assert host["ReadonlyRootfs"], service
+        assert host["CapDrop"] == ["ALL"], service
+        assert not host["CapAdd"], service
+        assert any(o.startswith("no-new-privileges") for o in host["SecurityOpt"]), service
+        assert about["Config"]["User"] not in ("", "root", "0"), service
+        published = [b["HostIp"] for bound in host["PortBindings"].values() for b in bound]
+        assert published == (["127.0.0.1"] if service == "prometheus" else []), service
+
+
+def test_the_producers_credentials_cannot_read_results(stack: Stack) -> None:
+    code = """
+import tomllib, redis
+client = redis.Redis.from_url(tomllib.load(open('/run/emotion/redis.toml', 'rb'))['redis'], driver_info=None)
+print(client.ping())
+for key in ('frames', 'faces', 'emotions', 'stats'):
+    try:
+        client.execute_command('HGETALL' if key == 'stats' else 'XRANGE', 'emotion:{0.0}:' + key, '-', '+')
+        print('read', key)
+    except redis.exceptions.NoPermissionError:
+        print('refused')
+"""
+    answer = stack.compose("exec", "-T", "producer", "python", "-c", code)
+    assert answer.split() == ["True", *["refused"] * 4]
+
+
+def test_prometheus_finds_the_replicas(stack: Stack) -> None:
+    stack.compose("up", "-d", "--scale", "detector_worker=4", "--scale", "classifier_worker=2")
+    many = {"producer": 1, "detector_worker": 4, "classifier_worker": 2, "sink": 1}
+    wait("replicas healthy", lambda: stack.healthy(many))
+    wait("replicas found", lambda: stack.targets_up() == many)
+
+
+def test_nothing_is_lost_or_doubled_whatever_happens(stack: Stack) -> None:
+    """Lossless: scaled, killed, restarted, replaced while it works; then every frame is there once, in order."""
+    stack.settings |= {"MODE": "lossless", "LOOP": "false", "SOURCE": "/media/clip.mp4"}
+    stack.settings |= {"PRODUCER_RESTART": "on-failure", "RUN_ID": "test"}
+    few = ("--scale", "detector_worker=1", "--scale", "classifier_worker=1")
+    many = ("--scale", "detector_worker=4", "--scale", "classifier_worker=2")
+
+    def on(part: float) -> None:
+        """Until this part of all frames is there: it goes on after what was done to it."""
+        wait(f"{part:.0%} of the frames", lambda: stack.count("clip") >= part * FRAMES)
+
+    stack.compose("up", "-d", *few)
+    on(0.05)
+    stack.compose("up", "-d", *many)
+    on(0.15)
+
+    # The engine takes `kill` for the wish of a person and does not start the container again: others do its work.
+    docker("kill", "--signal=KILL", stack.containers("detector_worker")[0])
+    on(0.25)
+    stack.compose("kill", "-s", "KILL", "detector_worker")
+    stack.compose("up", "-d", *many)
+    on(0.35)
+
+    # A process that dies otherwise (no memory, a crash) is started again by the engine.
+    for service in ("detector_worker", "classifier_worker", "sink", "producer"):
+        (before, *_) = stack.inspect(service)
+        docker("exec", before["Id"], "python", "-c", KILL_ALL)
+        wait(f"{service} again", lambda: stack.inspect(service)[0]["RestartCount"] > before["RestartCount"])  # noqa: B023
+    on(0.5)
+    stack.compose("restart", "redis")
+    on(0.6)
+    stack.compose("kill", "-s", "KILL", "redis")
+    stack.compose("up", "-d", *many)
+    on(0.7)
+
+    # An upgrade: each stage replaced, one after the other.
+    for service in STAGES:
+        stack.compose("up", "-d", "--no-deps", "--force-recreate", *many, service)
+    wait("the end", lambda: stack.count("clip") >= FRAMES, 300)
+    assert stack.results("clip") == list(range(FRAMES))
+    wait("the producer's end", lambda: not stack.inspect("producer")[0]["State"]["Running"])
+    assert stack.inspect("producer")[0]["State"]["ExitCode"] == 0
+
+
+def test_a_stop_drains(stack: Stack) -> None:
+    started = time.monotonic()
+    stack.compose("stop", "detector_worker", "classifier_worker", "sink")
+    assert time.monotonic() - started < 25
+    for service in ("detector_worker", "classifier_worker", "sink"):
+        assert {about["State"]["ExitCode"] for about in stack.inspect(service)} == {0}, service
+
+
+def test_with_tls(stack: Stack) -> None:
+    stack.compose("down", "--volumes", "--timeout", "10")
+    for name in ("MODE", "LOOP", "SOURCE", "PRODUCER_RESTART", "RUN_ID"):
+        del stack.settings[name]
+    stack.files = ("docker-compose.yml", "deploy/compose.tls.yml")
+    stack.compose("up", "-d")
+    wait("all healthy", lambda: stack.healthy({"redis": 1, **dict.fromkeys(STAGES, 1)}))
+    wait("results", lambda: stack.count("sample") > 20)
+    settings = stack.compose("exec", "-T", "sink", "cat", "/run/emotion/redis.toml")
+    assert settings.startswith('redis = "rediss://sink:')
