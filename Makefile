@@ -45,11 +45,7 @@ format: $(VENV)/.dev
 	@$(PY) -m ruff format .
 
 bench: $(VENV)/.run
-	@for file in benchmarks/*.py; do \
-		[ -e "$$file" ] || { echo "There are no benchmarks yet."; break; }; \
-		name=$${file#benchmarks/}; case $$name in _*) continue;; esac; \
-		echo "== $${name%.py}"; $(PY) -m "benchmarks.$${name%.py}" $(ARGS) || exit 1; \
-	done
+	@$(PY) -m emotion bench $(ARGS)
 
 clean:
 	rm -rf $(VENV) out build .mypy_cache .ruff_cache .pytest_cache

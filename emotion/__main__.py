@@ -14,6 +14,7 @@ COMMANDS = {
     "cameras": ("emotion.cameras", "list the cameras of this machine"),
     "train": ("models.train", "train VGG16 on FER-2013 (needs the `train` extra)"),
     "runs": ("models.runs", "compare training runs"),
+    "bench": ("emotion.bench", "measure how fast the pipeline is on this machine"),
     "producer": ("producer.__main__", "one stage: sources in, stream `frames` out"),
     "detector": ("detector_worker.__main__", "one stage: find faces"),
     "classifier": ("classifier_worker.__main__", "one stage: label faces with emotions"),

@@ -36,7 +36,7 @@ class Command:
         try:
             parser = Parser(prog=prog, description=self.summary, allow_abbrev=False)
             add_flags(parser, (*self.settings, CommonOptions))
-            values = gather(vars(parser.parse_args(argv)), ALL)
+            values = gather(vars(parser.parse_args(argv)), (*ALL, *self.settings))
             common = build(CommonOptions, values)
             setup_logging(common.log_level, common.log_format, self.name)
             self.run(values)

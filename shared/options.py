@@ -231,6 +231,26 @@ class RunsOptions:
     runs: str = option("runs", "folder of the training runs, one folder each", metavar="DIR")
 
 
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """What `emotion bench` measures, and for how long."""
+
+    only: tuple[str, ...] = option(
+        (), "measure only these; repeatable", choices=("throughput", "latency", "cameras", "scaling", "start")
+    )
+    quick: bool = option(False, "a short run: see that it works, do not trust the figures")
+    clip: str | None = option(None, "video to play; default: the sample clip", metavar="FILE")
+    rounds: int = option(3, "how often each thing is measured, in turns", low=1, high=100)
+    frames: int = option(1000, "frames of a lossless run at least; the clip is repeated", low=1, high=1_000_000)
+    seconds: float = option(15.0, "length of a live run, and time that each peer gets", low=0.5, high=3600)
+    most_cameras: int = option(32, "where the search for the number of cameras ends", low=1, high=256)
+    fer_python: str | None = option(
+        None, "Python of an environment with the fer package, to compare with", metavar="PYTHON"
+    )
+    markdown: str | None = option(None, "write the tables into this file, between its markers", metavar="FILE")
+    profile: str | None = option(None, "profile every process, and write the profiles here", metavar="DIR")
+
+
 ALL = (
     CommonOptions,
     LinkOptions,
@@ -244,4 +264,5 @@ ALL = (
     RunOptions,
     TrainOptions,
     RunsOptions,
+    BenchOptions,
 )

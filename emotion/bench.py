@@ -1,0 +1,149 @@
+"""`emotion bench`: how fast the pipeline is on this machine, beside other programs. The work is done in
+`benchmarks`.
+"""
+
+import json
+import logging
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import samples
+from benchmarks import cameras, latency, machine, profiling, scaling, start, throughput
+from benchmarks.plan import Plan
+from benchmarks.report import Section, fill, markdown, text
+from emotion.run import usable_cores
+from shared.cli import Command, Values
+from shared.errors import EmotionError
+from shared.options import (
+    BenchOptions,
+    ClassifierOptions,
+    DetectorOptions,
+    ModelOptions,
+    ProducerOptions,
+    RunOptions,
+)
+from shared.settings import build, option, to_toml
+
+log = logging.getLogger(__name__)
+
+SECTIONS: dict[str, Callable[[Plan], Section]] = {
+    "throughput": throughput.run,
+    "latency": latency.run,
+    "cameras": cameras.run,
+    "scaling": scaling.run,
+    "start": start.run,
+}
+"""In the order in which they run."""
+QUICK = {"rounds": 1, "frames": 60, "seconds": 2.0, "most_cameras": 2}
+"""What `--quick` makes of settings that were not given."""
+
+PIPELINE = (DetectorOptions, ClassifierOptions, ModelOptions)
+"""Settings of the pipeline that can be tried out as flags; the other ones as variables or in a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFile:
+    """For this command the setting `json` is a file."""
+
+    json: str | None = option(None, "write every round's figures to this file", metavar="FILE")
+
+
+def run(values: Values) -> None:
+    """Measure, print tables, and write what was asked for.
+
+    Raises:
+        EmotionError: the clip cannot be read, a run failed, or a file cannot be written.
+    """
+    options = build(BenchOptions, values)
+    if options.quick:
+        options = build(BenchOptions, {**QUICK, **values})
+    chosen = options.only or (() if options.profile else tuple(SECTIONS))
+    target = build(JsonFile, values).json
+    if target and not Path(target).absolute().parent.is_dir():
+        raise EmotionError(f"--json {target}: there is no such folder")
+    document = _read(options.markdown) if options.markdown else ""
+    if options.markdown:
+        for name in (*chosen, *(["profile"] if options.profile else [])):
+            fill(document, name, "")  # before an hour of measuring, not after it
+    with tempfile.TemporaryDirectory(prefix="emotion-bench-") as folder:
+        plan = _plan(options, values, Path(folder))
+        about = machine.describe(plan.cores)
+        print(f"{machine.sentence(about)}\n")
+        found = {}
+        for name in chosen:
+            log.info("measuring %s", name)
+            found[name] = _tell(SECTIONS[name](plan))
+        if options.profile:
+            found["profile"] = _tell(profiling.run(plan, Path(options.profile)))
+    if target:
+        whole = {"machine": about, "command": _command(options, values), **{n: s.data for n, s in found.items()}}
+        _write(target, json.dumps(whole, indent=2) + "\n")
+    if options.markdown:
+        heading = f"`{_command(options, values)}`, {machine.sentence(about)}."
+        for name, section in found.items():
+            document = fill(document, name, f"{heading}\n\n{markdown(section)}")
+        _write(options.markdown, document)
+
+
+def _plan(options: BenchOptions, values: Values, folder: Path) -> Plan:
+    clip = Path(options.clip) if options.clip else Path(samples.__file__).parent / "sample.mp4"
+    if not clip.is_file():
+        raise EmotionError(f"--clip {clip}: there is no such file")
+    settings = folder / "settings.toml"
+    producer = replace(build(ProducerOptions, values), source=())
+    runner = replace(build(RunOptions, values), summary_json=None, state=None)
+    settings.write_text(to_toml(*(build(cls, values) for cls in PIPELINE), producer, runner))
+    return Plan(
+        clip=clip.resolve(),
+        rounds=options.rounds,
+        frames=options.frames,
+        seconds=options.seconds,
+        most_cameras=options.most_cameras,
+        fer_python=options.fer_python,
+        settings=settings,
+        folder=folder,
+        cores=usable_cores(),
+    )
+
+
+def _command(options: BenchOptions, values: Values) -> str:
+    """The command line again, without this machine's folders."""
+    parts = ["emotion bench"]
+    for cls, settings in ((BenchOptions, options), *((cls, build(cls, values)) for cls in PIPELINE)):
+        for f in fields(cls):
+            value = getattr(settings, f.name)
+            if value == f.default or f.name in ("markdown", "quick"):
+                continue
+            named = value if isinstance(value, tuple) else (value,)
+            texts = [Path(v).name if isinstance(v, str) else f"{v:g}" for v in named]
+            parts.append(f"--{f.name.replace('_', '-')} {' '.join(texts)}")
+    return " ".join(parts)
+
+
+def _tell(section: Section) -> Section:
+    print(f"{text(section)}\n", flush=True)
+    return section
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as e:
+        raise EmotionError(f"--markdown {path}: cannot be read, and a file with markers is needed") from e
+
+
+def _write(path: str, content: str) -> None:
+    try:
+        Path(path).write_text(content)
+    except OSError as e:
+        raise EmotionError(f"{path} cannot be written ({e.strerror})") from e
+
+
+COMMAND = Command(
+    "bench",
+    "Measure throughput, latency, CPU and memory of the pipeline on this machine, beside other programs.",
+    (BenchOptions, JsonFile, *PIPELINE),
+    run,
+)
