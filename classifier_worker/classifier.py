@@ -9,7 +9,7 @@ from classifier_worker.openvino_backend import OpenVinoBackend
 from classifier_worker.tensorflow_backend import TensorFlowBackend
 from models.calibration import softmax
 from shared.manifest import Manifest
-from shared.messages import Detections, Emotions, ModelSpec, Outcome, Prediction
+from shared.messages import Detections, Emotions, Message, ModelSpec, Outcome, Prediction
 from shared.options import ClassifierOptions
 
 
@@ -43,7 +43,7 @@ class Classifier:
             for message, fault in zip(batch, faults, strict=True)
         ]
 
-    def pass_on(self, message: Detections, outcome: Outcome) -> Emotions:
+    def pass_on(self, message: Message, outcome: Outcome) -> Emotions:
         """See `shared.stage.Stage.pass_on`."""
         return Emotions(message.info, message.frame_id, self._manifest.labels, (), outcome)
 

@@ -8,7 +8,7 @@ import numpy as np
 from detector_worker.cascade import FaceFinder
 from detector_worker.crop import crop_face
 from shared.jpeg import JpegError, decode_jpeg, jpeg_size
-from shared.messages import Crop, Detections, Frame, ModelSpec, Outcome
+from shared.messages import Crop, Detections, Frame, Message, ModelSpec, Outcome
 from shared.options import DetectorOptions
 
 
@@ -35,7 +35,7 @@ class Detector:
         """One result for each frame; a JPEG that cannot be decoded makes an error result."""
         return [self._detect(frame) for frame in batch]
 
-    def pass_on(self, message: Frame, outcome: Outcome) -> Detections:
+    def pass_on(self, message: Message, outcome: Outcome) -> Detections:
         """The result without faces that keeps the frame's place in the order. Pure."""
         return Detections(message.info, message.frame_id, self._model, outcome=outcome)
 

@@ -14,4 +14,8 @@ class UsageError(EmotionError):
 
 
 class DecodeError(ValueError):
-    """A stream entry is not a message of ours: garbage, out of bounds, or of a newer schema."""
+    """A stream entry is not a message of ours: garbage or out of bounds."""
+
+
+class NewerSchema(DecodeError):
+    """A message that only a newer version of this program can read."""

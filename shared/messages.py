@@ -2,6 +2,10 @@
 
 Every message carries a schema version and is validated and bounded on reading, because a stream may hold
 anything. Map keys that a reader does not know are ignored, so fields can be added without a new version.
+
+The envelope never changes: every message of every version begins with the keys `v`, `info` and (but for frames)
+`frame`, and the first nine items of `info` stay what they are. So a reader can tell whose place in the order a
+message takes even if it cannot read the rest.
 """
 
 import math
@@ -12,7 +16,7 @@ from typing import Any, Literal, Protocol
 
 import msgpack
 
-from shared.errors import DecodeError
+from shared.errors import DecodeError, NewerSchema
 
 SCHEMA_VERSION = 1
 
@@ -28,6 +32,7 @@ MAX_LABELS = 64
 MAX_TEXT = 2_000
 
 CAMERA_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_STREAM_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
 
 Mode = Literal["live", "lossless"]
 Status = Literal["ok", "error", "dropped"]
@@ -173,6 +178,15 @@ class Emotions:
     uncertain_below: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What is known of a message that cannot be read: whose place in the order it takes."""
+
+    info: FrameInfo
+    frame_id: str
+    outcome: Outcome = OK
+
+
 # --- writing -----------------------------------------------------------------------------------------------
 
 
@@ -187,13 +201,12 @@ def _box_out(b: Box) -> list[int]:
 
 
 def _pack(body: dict[str, object], message: Message) -> bytes:
-    body["v"] = SCHEMA_VERSION
-    body["info"] = _info_out(message.info)
+    whole = {"v": SCHEMA_VERSION, "info": _info_out(message.info), **body}
     if message.info.still:
-        body["still"] = True
+        whole["still"] = True
     if message.outcome.status != "ok":
-        body["outcome"] = [message.outcome.status, message.outcome.reason]
-    packed: bytes = msgpack.packb(body)
+        whole["outcome"] = [message.outcome.status, message.outcome.reason]
+    packed: bytes = msgpack.packb(whole)
     return packed
 
 
@@ -255,7 +268,10 @@ def _list(value: object, what: str, length: int | None = None, limit: int = MAX_
 
 
 def _info_in(body: Mapping[str, Any]) -> FrameInfo:
-    camera, source, epoch, seq, captured_at, media_time, width, height, mode = _list(body.get("info"), "info", 9)
+    items = _list(body.get("info"), "info")
+    if len(items) < 9:
+        raise _fail("info is not a list of at least 9 items")
+    camera, source, epoch, seq, captured_at, media_time, width, height, mode = items[:9]
     still = body.get("still", False)
     if not isinstance(still, bool):
         raise _fail("still is neither true nor false")
@@ -287,6 +303,14 @@ def _box_in(value: object) -> Box:
     )
 
 
+def _frame_id(value: object) -> str:
+    """The id of a stream entry; the server takes two numbers of 64 bits."""
+    match = _STREAM_ID.fullmatch(value) if isinstance(value, str) else None
+    if match is None or max(int(match[1]), int(match[2])) >= 2**64:
+        raise _fail("frame id is not the id of a stream entry")
+    return match[0]
+
+
 def _outcome_in(value: object) -> Outcome:
     if value is None:
         return OK
@@ -312,14 +336,38 @@ def _unpack(fields: Mapping[bytes, bytes], key: bytes, limit: int) -> dict[str, 
     if not isinstance(version, int) or version < 1:
         raise _fail("message has no schema version")
     if version > SCHEMA_VERSION:
-        raise _fail(f"schema version {version} is newer than {SCHEMA_VERSION}: upgrade this worker")
+        raise NewerSchema(f"schema version {version} is newer than {SCHEMA_VERSION}: upgrade this worker")
     return body
+
+
+def salvage(fields: Mapping[bytes, bytes], stream_id: str) -> Placed | None:
+    """The envelope of an entry of any stream that cannot be read as a whole, or None if that is damaged, too."""
+    header = fields.get(b"h")
+    raw = fields.get(b"m", b"") if header is None else header
+    unpacker = msgpack.Unpacker(max_array_len=4096, max_map_len=64, max_ext_len=0)
+    found: dict[str, Any] = {}
+    try:
+        unpacker.feed(raw[:MAX_HEADER_BYTES])
+        for _ in range(min(unpacker.read_map_header(), 3)):
+            key = unpacker.unpack()
+            if not isinstance(key, str):
+                return None
+            found[key] = unpacker.unpack()
+    except (ValueError, msgpack.exceptions.UnpackException, RecursionError):
+        pass  # cut off or garbled from here on: what came before may do
+    try:
+        return Placed(
+            _info_in(found.get("info")), stream_id if header is not None else _frame_id(found.get("frame"))
+        )
+    except DecodeError:
+        return None
 
 
 def decode_frame(fields: Mapping[bytes, bytes], stream_id: str) -> Frame:
     """Read an entry of `frames`.
 
     Raises:
+        NewerSchema: only a newer version can read it.
         DecodeError: the entry is not a valid message.
     """
     body = _unpack(fields, b"h", MAX_HEADER_BYTES)
@@ -333,6 +381,7 @@ def decode_detections(fields: Mapping[bytes, bytes], stream_id: str) -> Detectio
     """Read an entry of `faces`.
 
     Raises:
+        NewerSchema: only a newer version can read it.
         DecodeError: the entry is not a valid message.
     """
     body = _unpack(fields, b"m", MAX_MESSAGE_BYTES)
@@ -350,7 +399,7 @@ def decode_detections(fields: Mapping[bytes, bytes], stream_id: str) -> Detectio
         faces.append(Crop(_box_in(box), _real(weight, "weight", -1e6, 1e6), pixels))
     return Detections(
         _info_in(body),
-        _text(body.get("frame"), "frame id", 64),
+        _frame_id(body.get("frame")),
         spec,
         tuple(faces),
         _outcome_in(body.get("outcome")),
@@ -361,6 +410,7 @@ def decode_emotions(fields: Mapping[bytes, bytes], stream_id: str) -> Emotions:
     """Read an entry of `emotions`.
 
     Raises:
+        NewerSchema: only a newer version can read it.
         DecodeError: the entry is not a valid message.
     """
     body = _unpack(fields, b"m", MAX_MESSAGE_BYTES)
@@ -377,7 +427,7 @@ def decode_emotions(fields: Mapping[bytes, bytes], stream_id: str) -> Emotions:
     below = body.get("uncertain_below")
     return Emotions(
         _info_in(body),
-        _text(body.get("frame"), "frame id", 64),
+        _frame_id(body.get("frame")),
         labels,
         tuple(faces),
         _outcome_in(body.get("outcome")),

@@ -27,8 +27,9 @@ class Stage(Protocol[In, Out]):
         """One result for each input, in the same order."""
         ...
 
-    def pass_on(self, message: In, outcome: Outcome) -> Out:
-        """The empty result that keeps a frame's place in the order when it is not processed. Pure."""
+    def pass_on(self, message: Message, outcome: Outcome) -> Out:
+        """The empty result that keeps a frame's place in the order when it is not processed. `message` may be
+        no more than what could be saved of a broken one. Pure."""
         ...
 
     def close(self) -> None:

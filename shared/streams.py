@@ -171,23 +171,34 @@ class Streams:
         return [Entry(i.decode(), fields or {}) for _, entries in reply or () for i, fields in entries]
 
     def recover(
-        self, stream: str, group: str, consumer: str, count: int, *, idle: float | None = None
+        self,
+        stream: str,
+        group: str,
+        consumer: str,
+        count: int,
+        *,
+        idle: float | None = None,
+        skip: Collection[str] = (),
     ) -> list[Entry]:
         """Take over entries that were delivered but not acknowledged, each with its count of deliveries so far.
 
         Without `idle`: what `consumer` itself left behind. With `idle`: what anybody has not acknowledged for
-        that many seconds. Two round trips. Entries that were trimmed meanwhile are forgotten by the server.
+        that many seconds. Ids in `skip` are left alone. Two round trips. Entries that were trimmed meanwhile are
+        forgotten by the server.
         """
         idle_ms = None if idle is None else int(idle * 1000)
         pending = cast(
             list[dict[str, Any]],
             self.client.xpending_range(
-                stream, group, "-", "+", count, consumer if idle is None else None, idle_ms
+                stream, group, "-", "+", count + len(skip), consumer if idle is None else None, idle_ms
             ),
         )
-        if not pending:
+        deliveries = {
+            p["message_id"]: int(p["times_delivered"]) for p in pending if p["message_id"].decode() not in skip
+        }
+        deliveries = dict(list(deliveries.items())[:count])
+        if not deliveries:
             return []
-        deliveries = {p["message_id"]: int(p["times_delivered"]) for p in pending}
         claimed = cast(
             list[tuple[bytes, dict[bytes, bytes]]],
             self.client.xclaim(stream, group, consumer, idle_ms or 0, list(deliveries)),

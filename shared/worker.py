@@ -7,15 +7,15 @@ takes no other with it; after `max_deliveries` it is set aside.
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from redis.exceptions import RedisError
 
 from shared.cli import Values
-from shared.errors import DecodeError, UsageError
-from shared.messages import Message, Outcome
+from shared.errors import DecodeError, NewerSchema, UsageError
+from shared.messages import Message, Outcome, salvage
 from shared.metrics import Metrics
 from shared.options import CommonOptions, LinkOptions
 from shared.service import Service, open_streams
@@ -30,6 +30,9 @@ BLOCK = 1.0
 """Seconds to wait for new messages; well below the connection's socket timeout."""
 CATCH_UP = 256
 """Messages read at once by a worker that is behind."""
+
+MOST_LEFT = 1_000
+"""Messages that one worker leaves to newer ones at a time."""
 
 In = TypeVar("In", bound=Message)
 Out = TypeVar("Out", bound=Message)
@@ -78,6 +81,7 @@ class Worker(Generic[In, Out]):
         self._metrics = service.metrics
         self._offset = 0.0
         self._next_claim = 0.0
+        self._left: dict[str, float] = {}
 
     def run(self) -> None:
         """Work until the service is stopped; reconnect for as long as it takes.
@@ -104,11 +108,13 @@ class Worker(Generic[In, Out]):
             if self._service.tick(streams):
                 self._housekeeping()
             if own:
-                own = self._redelivered(streams.recover(route.source, route.group, worker, 1))
+                entries = streams.recover(route.source, route.group, worker, 1, skip=self._left_to_others())
+                own = self._redelivered(entries)
                 continue
             if time.monotonic() >= self._next_claim:
                 idle = self._policy.claim_after
-                if self._redelivered(streams.recover(route.source, route.group, worker, 1, idle=idle)):
+                skip = self._left_to_others()
+                if self._redelivered(streams.recover(route.source, route.group, worker, 1, idle=idle, skip=skip)):
                     continue
                 self._next_claim = time.monotonic() + idle / 4
             entries = streams.read_new(route.source, route.group, worker, self._policy.batch, BLOCK)
@@ -174,7 +180,8 @@ class Worker(Generic[In, Out]):
                 try:
                     message = self._route.decode(entry.fields, entry.id)
                 except DecodeError as e:
-                    done[entry.id] = self._garbage(entry, e)
+                    if not self._leave(entry, e):
+                        done[entry.id] = self._garbage(entry, e)
                     continue
                 lossless = lossless or message.info.mode == "lossless"
                 settled = self._settle(entry, message, superseded, fresh)
@@ -187,17 +194,37 @@ class Worker(Generic[In, Out]):
             self._route.source,
             self._route.group,
             self._route.target,
-            [done[e.id] for e in entries],
+            [done[e.id] for e in entries if e.id in done],
             limit=None if lossless else LIVE_RESULTS,  # nothing of a lossless run is trimmed by length
         )
         self._metrics.dead_letters.inc(sum(1 for d in done.values() if d.dead))
-        self._metrics.frames.inc(len(entries))
+        self._metrics.frames.inc(len(done))
         self._metrics.batch(len(entries), time.perf_counter() - started)
 
     def _garbage(self, entry: Entry, error: DecodeError) -> Done:
         log.warning("%s: entry %s is not a message (%s): set aside", self._route.source, entry.id, error)
         self._metrics.decode_errors.inc()
-        return Done(entry.id, dead=f"not a message: {error}", deliveries=entry.deliveries)
+        reason = f"not a message: {error}"
+        placed = salvage(entry.fields, entry.id)
+        if placed is None:
+            return Done(entry.id, dead=reason, deliveries=entry.deliveries)
+        return self._pass_on(entry, placed, Outcome.error(reason), reason)
+
+    def _leave(self, entry: Entry, error: DecodeError) -> bool:
+        """Whether a message is left pending for a newer worker to claim; until it has been delivered too often.
+        We leave it alone meanwhile, twice as long as a newer one waits before it claims."""
+        if not isinstance(error, NewerSchema) or len(self._left) >= MOST_LEFT:
+            return False
+        if entry.deliveries >= self._policy.max_deliveries:
+            return False
+        log.warning("%s: entry %s is left to a newer worker (%s)", self._route.source, entry.id, error)
+        self._left[entry.id] = time.monotonic() + 2 * (self._policy.claim_after + BLOCK)
+        return True
+
+    def _left_to_others(self) -> Collection[str]:
+        now = time.monotonic()
+        self._left = {i: until for i, until in self._left.items() if until > now}
+        return self._left.keys()
 
     def _settle(self, entry: Entry, message: In, superseded: bool, fresh: bool) -> Done | None:
         """What becomes of a message that is not to be processed; None for one that is."""
@@ -218,7 +245,7 @@ class Worker(Generic[In, Out]):
         """Seconds since the frame was appended, by the server's clock."""
         return time.time() + self._offset - id_seconds(message.frame_id)
 
-    def _pass_on(self, entry: Entry, message: In, outcome: Outcome, dead: str = "") -> Done:
+    def _pass_on(self, entry: Entry, message: Message, outcome: Outcome, dead: str = "") -> Done:
         result = self._stage.pass_on(message, outcome)
         return Done(entry.id, self._route.encode(result), dead, entry.deliveries)
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from shared.errors import DecodeError
-from shared.messages import Emotions, FrameInfo, decode_emotions
+from shared.messages import Emotions, FrameInfo, Outcome, decode_emotions, encode_emotions, salvage
 from shared.service import Service
 from shared.streams import Done, Entry, LeaseLost, Streams
 from shared.watchdog import Watchdog
@@ -145,7 +145,7 @@ class Sink:
                 log.warning("emotions: entry %s is not a message (%s): set aside", entry.id, e)
                 self._metrics.decode_errors.inc()
                 self._metrics.dead_letters.inc()
-                garbage.append(Done(entry.id, dead=f"not a message: {e}"))
+                garbage.append(_set_aside(entry, f"not a message: {e}"))
         if garbage:
             keys = self._streams.keys
             self._streams.hop(keys.emotions, self._name, keys.emotions, garbage)
@@ -225,6 +225,16 @@ class Sink:
             tracker = Tracker()
             self._trackers[info.camera] = (info.epoch, tracker)
         return tracker
+
+
+def _set_aside(entry: Entry, reason: str) -> Done:
+    """A dead letter, and, if its place in the order is known, an error that takes it: appended to the stream that
+    it came from, in the same step, so that it cannot get lost between the two."""
+    placed = salvage(entry.fields, entry.id)
+    if placed is None:
+        return Done(entry.id, dead=reason)
+    error = Emotions(placed.info, placed.frame_id, (), (), Outcome.error(reason))
+    return Done(entry.id, encode_emotions(error)[b"m"], reason)
 
 
 def _decode(jpeg: bytes) -> Image | None:

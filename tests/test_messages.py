@@ -163,6 +163,9 @@ def test_what_all_messages_share_is_checked(
     ("change", "says"),
     [
         (at("frame", to=None), "frame id"),
+        (at("frame", to="latest"), "frame id"),
+        (at("frame", to="1-"), "frame id"),
+        (at("frame", to=f"{2**64}-0"), "frame id"),
         (at("model", to=["fer-1", 0, 0.1]), "crop size"),
         (at("model", to=["fer-1", 10_000, 0.1]), "crop size"),
         (at("model", to=["fer-1", 4, "wide"]), "margin"),

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from shared.keys import Keys
 from shared.messages import (
     Detections,
     Frame,
+    Message,
     ModelSpec,
     Outcome,
     decode_detections,
@@ -51,7 +52,7 @@ class Echo:
             raise ValueError("a frame that breaks the stage")
         return [Detections(f.info, f.frame_id, SPEC) for f in batch]
 
-    def pass_on(self, message: Frame, outcome: Outcome) -> Detections:
+    def pass_on(self, message: Message, outcome: Outcome) -> Detections:
         return Detections(message.info, message.frame_id, SPEC, (), outcome)
 
     def close(self) -> None:
@@ -59,14 +60,18 @@ class Echo:
 
 
 def make_worker(
-    streams: Streams, stage: Echo, slot: str = "0", **limits: float
+    streams: Streams,
+    stage: Echo,
+    slot: str = "0",
+    decode: Callable[[Mapping[bytes, bytes], str], Frame] = decode_frame,
+    **limits: float,
 ) -> tuple[Service, Worker[Frame, Detections]]:
     service = Service("detector", slot, CommonOptions())
     route: Route[Frame, Detections] = Route(
         "detector",
         streams.keys.frames,
         streams.keys.faces,
-        decode_frame,
+        decode,
         lambda d: encode_detections(d)[b"m"],
         lambda metrics, results: None,
     )
@@ -76,9 +81,15 @@ def make_worker(
 
 
 @contextmanager
-def working(streams: Streams, stage: Echo, slot: str = "0", **limits: float) -> Iterator[Service]:
+def working(
+    streams: Streams,
+    stage: Echo,
+    slot: str = "0",
+    decode: Callable[[Mapping[bytes, bytes], str], Frame] = decode_frame,
+    **limits: float,
+) -> Iterator[Service]:
     """A worker in a thread, stopped at the end."""
-    service, worker = make_worker(streams, stage, slot, **limits)
+    service, worker = make_worker(streams, stage, slot, decode, **limits)
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
