@@ -15,6 +15,7 @@ COMMANDS = {
     "train": ("models.train", "train VGG16 on FER-2013 (needs the `train` extra)"),
     "runs": ("models.runs", "compare training runs"),
     "bench": ("emotion.bench", "measure how fast the pipeline is on this machine"),
+    "dead": ("emotion.dead", "list, show, replay or drop messages that could not be processed"),
     "producer": ("producer.__main__", "one stage: sources in, stream `frames` out"),
     "detector": ("detector_worker.__main__", "one stage: find faces"),
     "classifier": ("classifier_worker.__main__", "one stage: label faces with emotions"),

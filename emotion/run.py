@@ -99,6 +99,7 @@ class Run:
         self._link = replace(
             link,
             redis=self._embedded.url if self._embedded else link.redis,
+            redis_password_file=None if self._embedded else link.redis_password_file,
             namespace=f"{link.namespace}-{self._run_id}",
             parent=os.getpid(),
         )

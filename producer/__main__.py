@@ -49,6 +49,7 @@ def run(values: Values) -> None:
             service.stop,
             MetricsObserver(service.metrics),
             service.heartbeat.beat,
+            name=service.worker if link.slot else "",
         )
     finally:
         stop_watching()

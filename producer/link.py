@@ -1,11 +1,10 @@
 """How a producer talks to its streams: what it needs of them, its camera's lease, patience with the server."""
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -39,6 +38,7 @@ class Streams(Protocol):
     def finish(self, camera: str, epoch: str, count: int) -> None: ...
     def done(self, camera: str, epoch: str) -> int | None: ...
     def delete_frames(self, ids: Sequence[str]) -> None: ...
+    def memory_limit(self) -> int: ...
 
 
 class Stopped(Exception):
@@ -55,7 +55,7 @@ class Job:
     mode: Mode
     context: Context
     epoch: str
-    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    token: str
 
     @property
     def camera(self) -> str:
@@ -95,11 +95,17 @@ class Job:
         return Frame(info, jpeg, outcome=outcome)
 
     def hold_lease(self) -> None:
-        """Take or renew the lease at once.
+        """Take or renew the leases at once: that of the camera, and that of the mode, which all producers of one
+        mode share. Live frames are trimmed by length, which must not happen to lossless ones.
 
         Raises:
-            EmotionError: another producer has it.
+            EmotionError: another producer has the camera, or others write frames in the other mode.
         """
+        if not hold_mode(self.streams, self.mode):
+            raise EmotionError(
+                f"camera {self.camera}: other producers of this namespace are not {self.mode}, and both modes"
+                " cannot share one: use another --namespace"
+            )
         if not self.streams.lease(self.lease_name, self.token, LEASE_TTL):
             raise EmotionError(f"camera {self.camera} is in use by another producer")
 
@@ -172,7 +178,8 @@ class Keeper(threading.Thread):
         while not self._end.wait(LEASE_TTL / 4):
             for job in tuple(self._jobs):
                 try:
-                    self._streams.lease(job.lease_name, job.token, LEASE_TTL)
+                    if hold_mode(self._streams, job.mode):
+                        self._streams.lease(job.lease_name, job.token, LEASE_TTL)
                 except RedisError:
                     break  # the cameras' own threads report it
 
@@ -186,6 +193,12 @@ class Keeper(threading.Thread):
                 self._streams.release(job.lease_name, job.token)
         except RedisError:
             log.debug("leases are left to run out: the server is away")
+
+
+def hold_mode(streams: Streams, mode: Mode) -> bool:
+    """Take or renew the lease on the way frames are written here. It is never given back, because others may hold
+    it, too: it runs out."""
+    return streams.lease("mode", mode, LEASE_TTL)
 
 
 def short(error: Exception) -> str:

@@ -63,6 +63,7 @@ class LiveFeed:
         self.seq = 0
         self._job = job
         self._size: float | None = None
+        self._room: int | None = None
         self._away = False
         self._retry_at = 0.0
         self._wait = FIRST_WAIT
@@ -80,8 +81,8 @@ class LiveFeed:
             return
         job = self._job
         frame = job.frame(picture, self.seq, media_time)
-        limit = self._entries(len(frame.jpeg))
         try:
+            limit = self._entries(len(frame.jpeg))
             if job.streams.append_frame(frame, job.token, limit) is None:
                 # Cannot be unless somebody wrote in our name; begin anew rather than argue.
                 self._begin_anew()
@@ -112,11 +113,14 @@ class LiveFeed:
             log.warning("camera %s: its end could not be told: %s", job.camera, short(e))
 
     def _entries(self, size: int) -> int:
-        """How many entries of about this size may stay in the stream."""
+        """How many entries of about this size may stay in the stream: half of the server's memory at the most."""
+        if self._room is None:
+            options, limit = self._job.options, self._job.streams.memory_limit()
+            self._room = min(options.frames_bytes, limit // 2) if limit else options.frames_bytes
         size += OVERHEAD
         average = size if self._size is None else self._size + SMOOTHING * (size - self._size)
         self._size = average
-        return max(1, int(self._job.options.frames_bytes / max(average, size)))
+        return max(1, int(self._room / max(average, size)))
 
     def _leave(self, error: RedisError) -> None:
         if not self._away:
@@ -153,7 +157,7 @@ class LiveFeed:
             self._begin_anew()
         if self._lost:
             log.info("camera %s: Redis answers again; %d frames were dropped", job.camera, self._lost)
-        self._away, self._wait, self._lost = False, FIRST_WAIT, 0
+        self._away, self._wait, self._lost, self._room = False, FIRST_WAIT, 0, None
 
     def _begin_anew(self) -> None:
         self._job.epoch, self.seq = new_epoch(), 0

@@ -1,6 +1,7 @@
 """The producer's loop: one thread for each camera, all or nothing at the start, no silent failure afterwards."""
 
 import logging
+import secrets
 import threading
 from collections.abc import Callable, Sequence
 
@@ -24,10 +25,16 @@ class Producer:
     """Brings one source into its stream: `acquire`, `open`, then `run`, in one thread after the other."""
 
     def __init__(
-        self, source: Source, streams: Streams, options: ProducerOptions, mode: Mode, context: Context
+        self,
+        source: Source,
+        streams: Streams,
+        options: ProducerOptions,
+        mode: Mode,
+        context: Context,
+        name: str = "",
     ) -> None:
         epoch = options.run_id if mode == "lossless" and options.run_id else new_epoch()
-        self.job = Job(source, streams, options, mode, context, epoch)
+        self.job = Job(source, streams, options, mode, context, epoch, name or secrets.token_hex(8))
         self._start = 0
 
     def acquire(self) -> None:
@@ -125,8 +132,12 @@ def run_producers(
     stop: threading.Event,
     observer: Observer,
     alive: Callable[[], None] = lambda: None,
+    name: str = "",
 ) -> None:
     """Produce all sources of `options` until they end or `stop` is set.
+
+    `name` is a name of this process that it keeps over restarts: with it a restarted one need not wait until the
+    leases of the one before run out.
 
     Every camera gets streams of its own from `streams_factory`, and the keeper of the leases too. `alive` is
     called, from any thread, whenever a loop turns. Nothing is appended unless every source could be opened.
@@ -139,7 +150,7 @@ def run_producers(
     halt = threading.Event()
     context = Context(halt, observer, alive)
     producers = [
-        Producer(make_source(spec, mode, options, context), streams_factory(), options, mode, context)
+        Producer(make_source(spec, mode, options, context), streams_factory(), options, mode, context, name)
         for spec in specs
     ]
     keeper = Keeper(streams_factory())

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import redis
 from redis.backoff import NoBackoff
@@ -18,17 +19,19 @@ FIRST_WAIT = 0.05
 LONGEST_WAIT = 2.0
 
 
-def connect(url: str) -> "redis.Redis":
-    """A client for `url`; nothing is sent yet.
+def connect(url: str, password_file: str | None = None) -> "redis.Redis":
+    """A client for `url`; nothing is sent yet. A password in the URL wins over that in `password_file`.
 
     Raises:
-        UsageError: the URL is not one.
+        UsageError: the URL is not one, or the file holds no password.
     """
+    password = None if password_file is None else _read_password(password_file)
     try:
         return redis.Redis.from_url(
             url,
             protocol=2,
             driver_info=None,  # not told: Redis 7.0 does not know the command, and no user may call it
+            password=password,
             socket_timeout=SOCKET_TIMEOUT,
             socket_connect_timeout=5.0,
             retry=Retry(NoBackoff(), 0),
@@ -36,6 +39,17 @@ def connect(url: str) -> "redis.Redis":
         )
     except ValueError as e:
         raise UsageError(f"--redis {redact_url(url)}: {e}") from e
+
+
+def _read_password(path: str) -> str:
+    try:
+        password = Path(path).read_text().strip("\r\n")
+    except (OSError, UnicodeDecodeError) as e:
+        why = e.strerror if isinstance(e, OSError) else "it is no text"
+        raise UsageError(f"--redis-password-file {path} cannot be read ({why})") from e
+    if not password:
+        raise UsageError(f"--redis-password-file {path} is empty")
+    return password
 
 
 def wait_until_up(client: "redis.Redis", url: str, patience: float, stopped: Callable[[], bool]) -> None:

@@ -34,6 +34,11 @@ def redact_url(text: str) -> str:
     return _PARAMETER.sub(rf"\1{HIDDEN}", _USER_INFO.sub(rf"\1:{HIDDEN}@", text))
 
 
+def clean(text: str) -> str:
+    """`text` fit for a terminal: passwords of URLs replaced, control characters as escapes."""
+    return redact_url(text).translate(_CONTROL)
+
+
 class _Formatter(logging.Formatter):
     """What both formats share: redacting, exceptions included, and no control characters in a message."""
 
@@ -42,7 +47,7 @@ class _Formatter(logging.Formatter):
         self.stage = stage
 
     def message(self, record: logging.LogRecord) -> str:
-        return redact_url(record.getMessage()).translate(_CONTROL)
+        return clean(record.getMessage())
 
     def trouble(self, record: logging.LogRecord) -> str:
         """The traceback and stack of `record`, or an empty text."""

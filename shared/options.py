@@ -28,6 +28,9 @@ class LinkOptions:
     redis: str = option(
         "redis://localhost:6379/0", "Redis or Valkey: redis://, rediss:// or unix://", metavar="URL"
     )
+    redis_password_file: str | None = option(
+        None, "file that holds the password for --redis, as secrets are mounted into containers", metavar="FILE"
+    )
     namespace: str = option("emotion", "prefix of every key, so that several systems share one server")
     shards: int = option(1, "number of shards the cameras are spread over", low=1, high=1024, metavar="N")
     shard: int = option(0, "the shard this process serves, from 0", low=0, high=1023, metavar="K")

@@ -54,9 +54,10 @@ return id
 # cannot append a second one.
 HOP = """#!lua flags=allow-oom
 local source, target, dead, progress = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local group, maxlen, deadlen, deadbytes = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local group, maxlen, deadlen = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local deadbytes, deadtotal = tonumber(ARGV[4]), tonumber(ARGV[5])
 local counted = 0
-for i = 5, #ARGV, 4 do
+for i = 6, #ARGV, 4 do
   local id, payload, reason, deliveries = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local original = reason ~= '' and redis.call('XRANGE', source, id, id) or {}
   if redis.call('XACK', source, group, id) == 1 then
@@ -67,16 +68,18 @@ for i = 5, #ARGV, 4 do
     end
     if reason ~= '' then
       local entry = {'stream', source, 'group', group, 'id', id, 'reason', reason, 'deliveries', deliveries}
-      local size = 0
+      local keep = deadlen
       if original[1] then
+        local size = 0
         for _, v in ipairs(original[1][2]) do size = size + #v end
         if size <= deadbytes then
+          keep = math.min(deadlen, math.floor(deadtotal / math.max(1, size)))
           for n, v in ipairs(original[1][2]) do
             entry[#entry + 1] = n % 2 == 1 and 'field:' .. v or v
           end
         end
       end
-      redis.call('XADD', dead, 'MAXLEN', '~', deadlen, '*', unpack(entry))
+      redis.call('XADD', dead, 'MAXLEN', '~', keep, '*', unpack(entry))
     end
   end
 end
@@ -120,4 +123,11 @@ for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
 end
 if not oldest then return 0 end
 return redis.call('XTRIM', KEYS[1], 'MINID', '~', oldest[3])
+"""
+
+# A dead letter goes back into a stream: both or nothing, so that it is never there twice.
+REPLAY = """#!lua flags=allow-oom
+local dead, target = KEYS[1], KEYS[2]
+if redis.call('XDEL', dead, ARGV[1]) == 0 then return false end
+return redis.call('XADD', target, '*', unpack(ARGV, 2))
 """

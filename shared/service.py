@@ -43,7 +43,7 @@ class Service:
         self.metrics.heartbeat_age.set_function(self.heartbeat.age)
         self._stop = threading.Event()
         self._parent = parent
-        self._ready = False
+        self._ready = self._signalled_before = False
         self._next_tick = 0.0
         self._options = options
         self._server: HealthServer | None = None
@@ -68,8 +68,9 @@ class Service:
             signal.signal(number, self._signalled)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and self._stop.is_set():
+        if self._signalled_before:
             raise KeyboardInterrupt  # asked twice: do not drain
+        self._signalled_before = True
         self._stop.set()
 
     @property
@@ -196,6 +197,6 @@ def open_streams(link: LinkOptions, service: Service) -> Streams:
     """
     if link.shard >= link.shards:
         raise UsageError(f"--shard {link.shard}: with --shards {link.shards} the last one is {link.shards - 1}")
-    client = connect(link.redis)
+    client = connect(link.redis, link.redis_password_file)
     wait_until_up(client, link.redis, PATIENCE, lambda: service.stopping)
     return Streams(client, Keys(link.namespace, link.shard, link.shards))

@@ -29,9 +29,13 @@ def option(
     low: float | None = None,
     high: float | None = None,
     metavar: str | None = None,
+    positional: bool = False,
 ) -> Any:
-    """A dataclass field with a help text and bounds. A tuple-typed field is a flag that may be repeated."""
-    metadata = {"help": help, "choices": choices, "low": low, "high": high, "metavar": metavar}
+    """A dataclass field with a help text and bounds. A tuple-typed field is a flag that may be repeated. A
+    `positional` one is an argument without a flag."""
+    metadata = {
+        "help": help, "choices": choices, "low": low, "high": high, "metavar": metavar, "positional": positional
+    }  # fmt: skip
     return field(default=default, metadata=metadata)
 
 
@@ -131,6 +135,10 @@ def add_flags(parser: argparse.ArgumentParser, classes: Sequence[type]) -> None:
         else:
             choices = spec.meta["choices"]
             kwargs["metavar"] = spec.meta["metavar"] or ("|".join(choices) if choices else spec.name.upper())
+            if spec.meta["positional"]:
+                del kwargs["dest"]
+                parser.add_argument(spec.name, nargs="*" if spec.many else "?", **kwargs)
+                continue
             if spec.many:
                 kwargs["action"] = "extend"
                 kwargs["nargs"] = "+"

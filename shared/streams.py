@@ -5,7 +5,7 @@ one, it is unknown whether the command ran, so callers read what is pending inst
 """
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +23,10 @@ DEAD_LENGTH = 1_000
 """Dead letters kept; older ones go."""
 DEAD_BYTES = 1 << 20
 """Dead letters keep their original fields up to this size."""
+DEAD_TOTAL = 64 << 20
+"""Of dead letters as large as the newest one, so many bytes are kept."""
+DEAD_DAYS = 7
+"""After a run on somebody else's server, its dead letters are kept for so long."""
 LIVE_RESULTS = 20_000
 """Live mode: small messages kept in `faces` and `emotions` when nobody reads them."""
 
@@ -79,6 +83,7 @@ class Streams:
         self._shown = client.register_script(scripts.SHOWN)
         self._leave = client.register_script(scripts.LEAVE)
         self._trim = client.register_script(scripts.TRIM)
+        self._replay = client.register_script(scripts.REPLAY)
 
     def _write(self, command: str, key: str, *arguments: Any) -> None:
         """Run a command on `key` even when memory is full."""
@@ -138,6 +143,13 @@ class Streams:
         if not sinks:
             return None
         return min(progress.shown.get((sink, camera, epoch), 0) for sink in sinks)
+
+    def memory_limit(self) -> int:
+        """Bytes of data that the server may hold; 0 where it has no limit or does not say."""
+        try:
+            return int(self.client.info("memory").get("maxmemory", 0))
+        except ResponseError:
+            return 0
 
     def delete_frames(self, ids: Sequence[str]) -> None:
         """Delete frames that are no longer needed."""
@@ -215,7 +227,7 @@ class Streams:
         Returns:
             How many acknowledgements counted.
         """
-        args: list[Any] = [group, limit or 0, DEAD_LENGTH, DEAD_BYTES]
+        args: list[Any] = [group, limit or 0, DEAD_LENGTH, DEAD_BYTES, DEAD_TOTAL]
         for r in results:
             args += [r.id, r.payload, r.dead, r.deliveries]
         return int(self._hop([source, target, self.keys.dead, self.keys.progress], args))
@@ -304,9 +316,41 @@ class Streams:
         return Progress.parse(*pipeline.execute())
 
     def forget(self) -> None:
-        """Delete everything of this shard but its dead letters."""
+        """Delete everything of this shard but its dead letters; those go after a week."""
         k = self.keys
         self.client.delete(k.frames, k.faces, k.emotions, k.progress, k.stats, k.workers)
+        self.client.expire(k.dead, DEAD_DAYS * 86_400)
+
+    # --- dead letters ------------------------------------------------------------------------------------
+
+    def dead_letters(self) -> Iterator[Entry]:
+        """All dead letters, the oldest first; a few at a time, because they may hold pictures."""
+        after = "-"
+        while page := cast(
+            list[tuple[bytes, dict[bytes, bytes]]], self.client.xrange(self.keys.dead, after, "+", count=16)
+        ):
+            yield from (Entry(i.decode(), fields) for i, fields in page)
+            after = f"({page[-1][0].decode()}"
+
+    def dead_letter(self, letter: str) -> Entry | None:
+        """One dead letter; None if it is not there."""
+        found = cast(
+            list[tuple[bytes, dict[bytes, bytes]]], self.client.xrange(self.keys.dead, letter, letter, count=1)
+        )
+        return Entry(found[0][0].decode(), found[0][1]) if found else None
+
+    def drop_letters(self, letters: Sequence[str]) -> int:
+        """Delete dead letters; returns how many there were."""
+        return int(self.client.xdel(self.keys.dead, *letters)) if letters else 0
+
+    def replay(self, letter: str, stream: str, fields: Fields) -> str | None:
+        """Delete a dead letter and append `fields` to `stream`, in one step.
+
+        Returns:
+            The new entry's id; None if the letter was not there any more.
+        """
+        made = self._replay([self.keys.dead, stream], [letter, *(part for f in fields.items() for part in f)])
+        return made.decode() if made else None
 
     # --- workers -----------------------------------------------------------------------------------------
 
@@ -353,20 +397,23 @@ class Progress:
         stats = {name.decode(): summary for name, summary in (summaries or {}).items()}
         sinks = []
         for raw, value in table.items():
-            kind, _, rest = raw.decode().partition("|")
-            if kind == "work":
-                work[rest] = int(value)
-            elif kind == "sink":
-                sinks.append(rest)
-            else:
-                epoch, _, count = value.decode().rpartition(" ")
-                if kind == "at":
-                    appended[rest] = (epoch, int(count))
-                elif kind == "end":
-                    ended[rest] = (epoch, int(count))
-                elif kind == "done":
-                    sink, _, camera = rest.partition("|")
-                    shown[sink, camera, epoch] = int(count)
+            try:
+                kind, _, rest = raw.decode().partition("|")
+                if kind == "work":
+                    work[rest] = int(value)
+                elif kind == "sink":
+                    sinks.append(rest)
+                else:
+                    epoch, _, count = value.decode().rpartition(" ")
+                    if kind == "at":
+                        appended[rest] = (epoch, int(count))
+                    elif kind == "end":
+                        ended[rest] = (epoch, int(count))
+                    elif kind == "done":
+                        sink, _, camera = rest.partition("|")
+                        shown[sink, camera, epoch] = int(count)
+            except ValueError:
+                continue  # not ours: whoever may write to the server may write anything
         return Progress(appended, ended, tuple(sorted(sinks)), shown, stats, work)
 
     def all_shown(self, cameras: Collection[str], *, ended: bool) -> bool:

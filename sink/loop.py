@@ -63,6 +63,7 @@ class Sink:
         self._shown: list[Released] = []
         self._duplicates = 0
         self._restored = False
+        self._held_until = 0.0
         self._metrics = service.metrics
 
     def run(self) -> None:
@@ -103,7 +104,7 @@ class Sink:
     def _wait_for_lease(self) -> bool:
         """False: told to stop while waiting."""
         waiting = False
-        while not self._streams.lease(f"sink:{self._name}", self._service.worker, LEASE_SECONDS):
+        while not self._lease():
             if not waiting:
                 log.info("another process is the active sink %r: standing by", self._name)
             waiting = True
@@ -123,11 +124,30 @@ class Sink:
             if sink == self._name:
                 self._order.resume(camera, epoch, seq)
         if self._name in progress.stats:
-            self._stats = Stats.from_bytes(progress.stats[self._name])
+            try:
+                self._stats = Stats.from_bytes(progress.stats[self._name])
+            except DecodeError as e:
+                log.warning("the statistics so far are lost: %s", e)
+
+    def _lease(self) -> bool:
+        asked = time.monotonic()
+        held = self._streams.lease(f"sink:{self._name}", self._service.worker, LEASE_SECONDS)
+        if held:
+            self._held_until = asked + LEASE_SECONDS
+        return held
+
+    def _check_lease(self) -> None:
+        """Before anything is written: this process may have stood still for so long that another has taken over.
+
+        Raises:
+            LeaseLost: it has.
+        """
+        if time.monotonic() > self._held_until and not self._lease():
+            raise LeaseLost(f"sink {self._name!r} has been taken over by another process")
 
     def _housekeeping(self) -> None:
-        if not self._streams.lease(f"sink:{self._name}", self._service.worker, LEASE_SECONDS):
-            raise LeaseLost(f"sink {self._name!r} has been taken over by another process")
+        self._held_until = 0.0
+        self._check_lease()
         emotions = self._streams.keys.emotions
         self._streams.trim_used(emotions)
         self._service.observe_lag(self._streams, emotions, self._name)
@@ -166,9 +186,11 @@ class Sink:
         """Show some frames on all outputs, then acknowledge them with positions and statistics in one step."""
         jpegs = self._fetch(itertools.islice(self._unshown, AT_ONCE))
         while self._unshown and len(self._shown) < AT_ONCE:
+            self._check_lease()
             item = self._unshown.popleft()
             self._show_one(item, jpegs)
             self._shown.append(item)
+        self._check_lease()
         for output in self._outputs:
             output.flush()
         self._metrics.duplicates.inc(self._order.duplicates - self._duplicates)

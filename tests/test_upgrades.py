@@ -14,7 +14,6 @@ from typing import Any
 import msgpack
 import pytest
 
-from shared.connection import connect
 from shared.errors import NewerSchema
 from shared.messages import (
     SCHEMA_VERSION,
@@ -43,7 +42,7 @@ from shared.watchdog import Watchdog
 from sink.loop import Sink
 from sink.output import Image, Result
 from tests.conftest import append_frames, entries, make_frame
-from tests.test_worker import Echo, letters, results, until, working
+from tests.test_worker import Echo, letters, own_connection, results, until, working
 
 DATA = Path(__file__).parent / "data"
 INFO = FrameInfo("hall-1", "clip ü.mp4", "run1", 7, 1_795_000_000.125, 0.28, 640, 360, "lossless")
@@ -217,8 +216,7 @@ def test_a_sink_keeps_the_place_of_what_it_cannot_read(streams: Streams) -> None
         streams.client.xadd(streams.keys.emotions, fields)  # type: ignore[arg-type]
     kept = Kept()
     service = Service("sink", "0", CommonOptions())
-    own = Streams(connect(f"unix://{streams.client.get_connection_kwargs()['path']}"), streams.keys)
-    sink = Sink(service, own, "sink", lambda: [kept], 1.0, Watchdog(10))
+    sink = Sink(service, own_connection(streams), "sink", lambda: [kept], 1.0, Watchdog(10))
     thread = threading.Thread(target=sink.run)
     thread.start()
     try:

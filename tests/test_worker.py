@@ -59,6 +59,11 @@ class Echo:
         pass
 
 
+def own_connection(streams: Streams) -> Streams:
+    """The same streams for another thread."""
+    return Streams(connect(f"unix://{streams.client.get_connection_kwargs()['path']}"), streams.keys)
+
+
 def make_worker(
     streams: Streams,
     stage: Echo,
@@ -76,8 +81,7 @@ def make_worker(
         lambda metrics, results: None,
     )
     policy = Policy(8, limits.get("claim_after", 20), 3, limits.get("max_age", 0.5))
-    own = Streams(connect(f"unix://{streams.client.get_connection_kwargs()['path']}"), streams.keys)
-    return service, Worker(service, own, stage, route, policy, Watchdog(10))
+    return service, Worker(service, own_connection(streams), stage, route, policy, Watchdog(10))
 
 
 @contextmanager

@@ -1,0 +1,154 @@
+"""What keeps processes out of each other's way, and memory within its bounds."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import producer.link
+from emotion.server import EmbeddedServer
+from producer.loop import run_producers
+from shared.connection import connect
+from shared.errors import EmotionError, UsageError
+from shared.keys import Keys
+from shared.messages import Emotions, encode_emotions
+from shared.options import CommonOptions
+from shared.service import Service
+from shared.streams import LeaseLost, Streams
+from shared.watchdog import Watchdog
+from sink.loop import LEASE_SECONDS, Sink
+from tests.conftest import make_frame
+from tests.test_producer import Factory, factory, folder, frames, in_background, options, wait_for
+from tests.test_sources import Counts, encoded, write_video
+from tests.test_upgrades import Kept
+from tests.test_worker import own_connection, until
+
+__all__ = ["factory", "folder"]  # fixtures
+
+
+def test_live_and_lossless_do_not_share_a_namespace(
+    factory: Factory, streams: Streams, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Live frames are trimmed by length: lossless ones among them would be lost."""
+    monkeypatch.setattr(producer.link, "LEASE_PATIENCE", 0.5)
+    video = write_video(tmp_path / "clip.mp4", 20, rate=20)
+    stop = threading.Event()
+    thread, failures = in_background(options(video, mode="live", loop=True), factory, stop)
+    wait_for(lambda: len(frames(streams)) > 3)
+    with pytest.raises(EmotionError, match="both modes cannot share one: use another --namespace"):
+        run_producers(options(folder), factory, threading.Event(), Counts())
+    another = write_video(tmp_path / "another.mp4", 3, rate=20)
+    run_producers(options(another, mode="live"), factory, threading.Event(), Counts())  # the same mode may
+    stop.set()
+    thread.join(5)
+    assert not failures
+    assert {f.info.mode for f in frames(streams)} == {"live"}
+
+
+def test_a_restarted_producer_of_the_same_name_need_not_wait(
+    factory: Factory, streams: Streams, folder: Path
+) -> None:
+    assert streams.lease("camera:pics", "producer-0", 60)
+    began = time.monotonic()
+    run_producers(options(folder), factory, threading.Event(), Counts(), name="producer-0")
+    assert len(frames(streams)) == 40
+    assert time.monotonic() - began < 5
+
+
+def test_live_frames_take_half_of_the_servers_memory_at_the_most(tmp_path: Path) -> None:
+    server = EmbeddedServer(tmp_path / "s", memory=8 << 20, durable=False)
+    server.start()
+    try:
+
+        def make() -> Streams:
+            return Streams(connect(server.url), Keys("small"))
+
+        pictures = tmp_path / "pictures"
+        pictures.mkdir()
+        grain = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+        grainy = encoded(".jpg", grain)
+        for n in range(60):
+            (pictures / f"{n}.jpg").write_bytes(grainy)
+        counts = Counts()
+        run_producers(options(pictures, mode="live", fps=60), make, threading.Event(), counts)
+        kept = frames(make())
+        assert counts.appended == 60  # none was refused for want of memory
+        assert kept[-1].info.seq == 59
+        assert 2 << 20 < sum(len(f.jpeg) for f in kept) < (4 << 20) + 500_000
+    finally:
+        server.stop()
+
+
+def test_who_may_write_to_progress_may_not_stop_anybody(streams: Streams) -> None:
+    streams.register_sink("sink")
+    garbage = {"at|x": "what", b"\xff|\xfe": "1", "work|producer": "many", "done|a|b": "", "end|y": b"\xff 1"}
+    streams.client.hset(streams.keys.progress, mapping=garbage)  # type: ignore[arg-type]
+    progress = streams.progress()
+    assert (progress.sinks, progress.appended, progress.shown, progress.work) == (("sink",), {}, {}, {})
+
+
+def test_a_second_sigterm_does_not_drain() -> None:
+    code = (
+        "import sys, time; from shared.options import CommonOptions; from shared.service import Service\n"
+        "service = Service('test', '', CommonOptions()); service.start(); print('up', flush=True)\n"
+        "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    sys.exit(130)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    assert process.poll() is None  # it would drain now
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 130
+    process.stdout.close()
+
+
+def emotions(streams: Streams, *seqs: int) -> None:
+    for seq in seqs:
+        message = Emotions(make_frame(seq).info, f"{seq + 1}-0", (), ())
+        streams.client.xadd(streams.keys.emotions, encode_emotions(message))  # type: ignore[arg-type]
+
+
+def test_a_sink_that_stood_still_writes_nothing_more(streams: Streams) -> None:
+    """It was frozen for longer than its lease, and another process writes the same file by now."""
+    kept, failures = Kept(), []
+    service = Service("sink", "old", CommonOptions())
+    sink = Sink(service, own_connection(streams), "sink", lambda: [kept], 1.0, Watchdog(10))
+
+    def run() -> None:
+        try:
+            sink.run()
+        except LeaseLost as e:
+            failures.append(e)
+
+    thread = threading.Thread(target=run)
+    emotions(streams, 0)
+    thread.start()
+    until(lambda: len(kept.results) == 1)
+    # As after a freeze: what it believes to hold is another's.
+    name = streams.keys.lease("sink:sink")
+    sink._held_until = time.monotonic() - 1
+    streams.client.set(name, "successor", px=int(LEASE_SECONDS * 1000))
+    emotions(streams, 1, 2)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert [r.info.seq for r in kept.results] == [0]
+    assert len(failures) == 1
+
+
+def test_a_password_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("geheim\n")
+    assert connect("redis://host/0", str(file)).get_connection_kwargs()["password"] == "geheim"
+    assert connect("redis://:other@host/0", str(file)).get_connection_kwargs()["password"] == "other"
+    file.write_text("\n")
+    with pytest.raises(UsageError, match="is empty"):
+        connect("redis://host/0", str(file))
+    with pytest.raises(UsageError, match="cannot be read"):
+        connect("redis://host/0", str(tmp_path / "none"))
