@@ -356,9 +356,7 @@ def salvage(fields: Mapping[bytes, bytes], stream_id: str) -> Placed | None:
     except (ValueError, msgpack.exceptions.UnpackException, RecursionError):
         pass  # cut off or garbled from here on: what came before may do
     try:
-        return Placed(
-            _info_in(found.get("info")), stream_id if header is not None else _frame_id(found.get("frame"))
-        )
+        return Placed(_info_in(found), stream_id if header is not None else _frame_id(found.get("frame")))
     except DecodeError:
         return None
 
