@@ -1,13 +1,13 @@
-"""Writes what Redis and the stages need to know each other; runs once, before Redis starts.
+"""make_secrets.py [FOLDER]: writes what Redis and the stages need to know each other, before Redis starts.
 
     /secrets/redis/users.acl          the users, with the hashes of their passwords
-    /secrets/redis/password.operator  the operator's password
+    /secrets/redis/password.operator  the operator's password; KEDA's is beside it
     /secrets/<stage>/redis.toml       the stage's settings: the URL with its password
     /secrets/*/ca.pem, /secrets/redis/server.{pem,key}     with REDIS_TLS=1
 
-Each folder is a volume of its own, which only that service mounts. Passwords are those of the environment
-(REDIS_PASSWORD_<USER>), else those written before, else random ones. Only the standard library: it runs in a plain
-Python image.
+Each folder is a volume (Kubernetes: a secret) of its own, which only that service mounts. Passwords are those of
+the environment (REDIS_PASSWORD_<USER>), else those written before, else random ones. Only the standard library: it
+runs in a plain Python image.
 """
 
 import hashlib
@@ -22,8 +22,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 STAGES = ("producer", "detector", "classifier", "sink")
-USERS = (*STAGES, "operator")
-FOLDER = Path("/secrets")
+USERS = (*STAGES, "scaler", "operator")
 MOUNTED = "/run/emotion"
 """Where a service sees its folder."""
 DAYS = 3650
@@ -55,7 +54,7 @@ def write(path: Path, text: str) -> None:
 
 def choose(user: str, given: str, folder: Path) -> str:
     """A user's password: the given one, the one chosen before, or a random one."""
-    kept = folder / ("redis" if user == "operator" else user) / f"password.{user}"
+    kept = folder / (user if user in STAGES else "redis") / f"password.{user}"
     password = given or (kept.read_text() if kept.exists() else secrets.token_urlsafe(32))
     write(kept, password)
     return password
@@ -81,7 +80,7 @@ def certificates(folder: Path, host: str) -> None:
         write(folder / stage / "ca.pem", (redis / "ca.pem").read_text())
 
 
-def main(folder: Path = FOLDER, environment: Mapping[str, str] = os.environ) -> None:
+def main(folder: Path, environment: Mapping[str, str]) -> None:
     """Write all files that are missing or no longer right."""
     host, tls = environment.get("REDIS_HOST", "redis"), environment.get("REDIS_TLS") == "1"
     passwords = {
@@ -99,4 +98,4 @@ def main(folder: Path = FOLDER, environment: Mapping[str, str] = os.environ) -> 
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("/secrets"), os.environ)

@@ -22,7 +22,7 @@ from tests.conftest import make_frame
 from tests.servers import free_port, server, wait_until_up
 
 ROOT = Path(__file__).resolve().parents[1]
-USERS = ("producer", "detector", "classifier", "sink", "operator")
+USERS = ("producer", "detector", "classifier", "sink", "scaler", "operator")
 KEYS = Keys("emotion")
 
 
@@ -42,7 +42,7 @@ def url(
     port = free_port()
 
     def address(user: str) -> str:
-        kept = folder / ("redis" if user == "operator" else user) / f"password.{user}"
+        kept = folder / ("redis" if user in ("operator", "scaler") else user) / f"password.{user}"
         return str(secrets.url(user, kept.read_text(), "127.0.0.1", False)).replace(":6379", f":{port}")
 
     acl = folder / "redis" / "users.acl"
@@ -266,6 +266,6 @@ def test_no_service_finds_the_password_of_another(secrets: ModuleType, tmp_path:
     for path in tmp_path.rglob("*"):
         if path.is_file():
             for user, password in passwords.items():
-                own = "redis" if user == "operator" else user
+                own = "redis" if user in ("operator", "scaler") else user
                 assert path.parent.name == own or password not in path.read_text(), (path, user)
     assert not list(tmp_path.rglob("ca.key"))

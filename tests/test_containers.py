@@ -129,10 +129,26 @@ def wait(what: str, condition: Callable[[], object], seconds: float = PATIENCE) 
         try:
             if condition():
                 return time.monotonic() - started
-        except (OSError, AssertionError):  # a container or a port that is not there yet
+        except (OSError, AssertionError, IndexError):  # a container or a port that is not there yet
             pass
         assert time.monotonic() - started < seconds, f"not within {seconds:.0f} s: {what}"
         time.sleep(0.25)
+
+
+def crash(stack: Stack, service: str) -> None:
+    """Kill what runs in one container of the service, and wait until the engine has started it again."""
+
+    def restarts() -> int:
+        return sum(about["RestartCount"] for about in stack.inspect(service))
+
+    def kill() -> bool:
+        running = [about["Id"] for about in stack.inspect(service) if about["State"]["Running"]]
+        docker("exec", running[0], "python", "-c", KILL_ALL)
+        return True
+
+    before = restarts()
+    wait(f"a {service} to be killed", kill)
+    wait(f"{service} again", lambda: restarts() > before)
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +211,7 @@ client = redis.Redis.from_url(tomllib.load(open('/run/emotion/redis.toml', 'rb')
 print(client.ping())
 for key in ('frames', 'faces', 'emotions', 'stats'):
     try:
-        client.execute_command('HGETALL' if key == 'stats' else 'XRANGE', 'emotion:{0.0}:' + key, '-', '+')
+        client.hgetall('emotion:{0.0}:stats') if key == 'stats' else client.xrange('emotion:{0.0}:' + key)
         print('read', key)
     except redis.exceptions.NoPermissionError:
         print('refused')
@@ -236,9 +252,7 @@ def test_nothing_is_lost_or_doubled_whatever_happens(stack: Stack) -> None:
 
     # A process that dies otherwise (no memory, a crash) is started again by the engine.
     for service in ("detector_worker", "classifier_worker", "sink", "producer"):
-        (before, *_) = stack.inspect(service)
-        docker("exec", before["Id"], "python", "-c", KILL_ALL)
-        wait(f"{service} again", lambda: stack.inspect(service)[0]["RestartCount"] > before["RestartCount"])  # noqa: B023
+        crash(stack, service)
     on(0.5)
     stack.compose("restart", "redis")
     on(0.6)
