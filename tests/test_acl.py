@@ -22,7 +22,8 @@ from tests.conftest import make_frame
 from tests.servers import free_port, server, wait_until_up
 
 ROOT = Path(__file__).resolve().parents[1]
-USERS = ("producer", "detector", "classifier", "sink", "scaler", "operator")
+STAGES = ("producer", "detector", "classifier", "sink")
+USERS = (*STAGES, "scaler", "operator")
 KEYS = Keys("emotion")
 
 
@@ -78,7 +79,7 @@ def refused(streams: dict[str, Streams]) -> object:
 
 def test_every_call_of_every_stage_is_allowed_to_its_user(streams: dict[str, Streams]) -> None:
     producer, detector, classifier, sink = (streams[u] for u in ("producer", "detector", "classifier", "sink"))
-    for name in USERS:
+    for name in STAGES:
         streams[name].client.ping()
         streams[name].clock_offset()
         streams[name].announce(name, b"{}")
@@ -127,7 +128,7 @@ def test_every_call_of_every_stage_is_allowed_to_its_user(streams: dict[str, Str
     producer.delete_frames([i for i in ids if i])
     producer.finish("cam", "run", 3)
     producer.release("camera:cam", "me")
-    for name in USERS:
+    for name in STAGES:
         streams[name].withdraw(name)
     assert not refused(streams)
     assert streams["operator"].length(KEYS.dead) == 3
@@ -173,6 +174,8 @@ def test_the_producers_user_can_read_neither_pictures_nor_results(streams: dict[
         ("sink", ("XREAD", "STREAMS", KEYS.faces, "0")),
         ("sink", ("XDEL", KEYS.frames, "0-1")),
         ("producer", ("SET", "other", "x")),
+        ("scaler", ("XRANGE", KEYS.frames, "-", "+")),
+        ("scaler", ("XINFO", "STREAM", KEYS.faces, "FULL")),
         ("producer", ("XADD", "other:{0.0}:frames", "*", "h", "x")),
     ],
 )
