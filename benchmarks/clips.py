@@ -8,6 +8,9 @@ from av.error import FFmpegError
 
 from shared.errors import EmotionError
 
+DELAY = 16
+"""Frames from decoding to showing: a frame is decoded before it is shown, and H.264 moves none by more."""
+
 
 def size(clip: Path) -> tuple[int, int, int]:
     """Width and height in pixels, and the number of frames.
@@ -25,38 +28,33 @@ def size(clip: Path) -> tuple[int, int, int]:
 
 
 def retimed(clip: Path, target: Path, frames: int, fps: int) -> Path:
-    """Write `clip` to the MP4 file `target`: at `fps` frames per second, repeated until it has at least `frames`.
+    """Write `clip` to the MP4 file `target`: `frames` frames at `fps` frames per second, from the beginning again
+    after its end.
 
     Raises:
         EmotionError: the clip cannot be read, or its format does not go into an MP4 file.
     """
-    _, _, once = size(clip)
-    repeats = max(1, -(-frames // max(once, 1)))
     tick = Fraction(1, fps)
+    done = 0
     try:
         with av.open(str(target), "w") as out, av.open(str(clip)) as source:
-            copy = out.add_stream_from_template(source.streams.video[0])
-            for turn in range(repeats):
+            stream = source.streams.video[0]
+            copy = out.add_stream_from_template(stream)
+            while done < frames:
                 source.seek(0)
-                packets = [p for p in source.demux(source.streams.video[0]) if p.size]
+                packets = [p for p in source.demux(stream) if p.size][: frames - done]
+                if not packets:
+                    raise ValueError("no frames")
                 # Frames are shown in the order of their stamps, whatever those were.
-                shown = sorted(p.pts if p.pts is not None else n for n, p in enumerate(packets))
-                rank = {stamp: n for n, stamp in enumerate(shown)}
-                for n, packet in enumerate(packets):
-                    position = rank[packet.pts if packet.pts is not None else n]
-                    packet.stream = copy
-                    packet.time_base = tick
-                    # Decoding comes before showing, however far a frame is moved.
-                    packet.dts = turn * once + n
-                    packet.pts = turn * once + position + DELAY
-                    packet.duration = 1
+                stamps = [n if p.pts is None else p.pts for n, p in enumerate(packets)]
+                rank = {stamp: n for n, stamp in enumerate(sorted(stamps))}
+                for n, (packet, stamp) in enumerate(zip(packets, stamps, strict=True)):
+                    packet.stream, packet.time_base = copy, tick
+                    packet.dts, packet.pts, packet.duration = done + n, done + rank[stamp] + DELAY, 1
                     out.mux(packet)
-    except (FFmpegError, OSError, ValueError) as e:
+                done += len(packets)
+    except (FFmpegError, OSError, ValueError, IndexError) as e:
         raise EmotionError(
             f"{clip.name} cannot be copied into an MP4 file at {fps} frames per second ({e})"
         ) from e
     return target
-
-
-DELAY = 16
-"""Frames between decoding and showing; H.264 reorders over no more than 16."""

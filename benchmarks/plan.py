@@ -14,7 +14,7 @@ class Plan:
     Attributes:
         clip: the video that everything but `cameras` plays.
         rounds: how often everything is measured, in turns.
-        frames: frames of a lossless run at least; the clip is repeated.
+        frames: frames of a lossless run; the clip is cut, or repeated.
         seconds: length of a live run, and the longest time that a peer may play the clip.
         most_cameras: where the search for the number of cameras ends.
         fer_python: Python of an environment with the `fer` package, or None.

@@ -129,7 +129,7 @@ def _stage(pid: int) -> str | None:
         arguments = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return None
-    if Path(arguments[0]).name in ("valkey-server", "redis-server") or "valkey" in Path(arguments[0]).name:
+    if "valkey-server" in arguments[0] or "redis-server" in arguments[0]:  # it puts more into its title
         return "server"
     module = arguments[arguments.index("-m") + 1] if "-m" in arguments[:-1] else ""
     return STAGES.get(module)

@@ -4,6 +4,7 @@
 
 import json
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -67,7 +68,7 @@ def run(values: Values) -> None:
     if options.markdown:
         for name in (*chosen, *(["profile"] if options.profile else [])):
             fill(document, name, "")  # before an hour of measuring, not after it
-    with tempfile.TemporaryDirectory(prefix="emotion-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:  # `emotion-*` is what runs tidy up
         plan = _plan(options, values, Path(folder))
         about = machine.describe(plan.cores)
         print(f"{machine.sentence(about)}\n")
@@ -91,6 +92,8 @@ def _plan(options: BenchOptions, values: Values, folder: Path) -> Plan:
     clip = Path(options.clip) if options.clip else Path(samples.__file__).parent / "sample.mp4"
     if not clip.is_file():
         raise EmotionError(f"--clip {clip}: there is no such file")
+    if options.fer_python and shutil.which(options.fer_python) is None:
+        raise EmotionError(f"--fer-python {options.fer_python}: no such program")
     settings = folder / "settings.toml"
     producer = replace(build(ProducerOptions, values), source=())
     runner = replace(build(RunOptions, values), summary_json=None, state=None)

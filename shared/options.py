@@ -244,7 +244,7 @@ class BenchOptions:
     quick: bool = option(False, "a short run: see that it works, do not trust the figures")
     clip: str | None = option(None, "video to play; default: the sample clip", metavar="FILE")
     rounds: int = option(3, "how often each thing is measured, in turns", low=1, high=100)
-    frames: int = option(1000, "frames of a lossless run at least; the clip is repeated", low=1, high=1_000_000)
+    frames: int = option(1000, "frames of a lossless run; the clip is cut or repeated", low=1, high=1_000_000)
     seconds: float = option(15.0, "length of a live run, and time that each peer gets", low=0.5, high=3600)
     most_cameras: int = option(32, "where the search for the number of cameras ends", low=1, high=256)
     fer_python: str | None = option(
