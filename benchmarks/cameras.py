@@ -106,9 +106,10 @@ def largest(holds: Callable[[int], bool], most: int) -> int:
 def _try(plan: Plan, clip: Path, cameras: int) -> Trial:
     seen = observe(plan, "--mode=live", *(f"--source=c{n}={clip}" for n in range(cameras)))
     latencies = settled(seen)
+    captures = [frame.captured_at for frame in seen.frames]
     return Trial(
         cameras=cameras,
-        fps=len(seen.frames) / seen.span,
+        fps=len(captures) / (max(captures) - min(captures) + 1 / FPS),
         lost=seen.lost,
         p50_ms=percentile(latencies, 0.5) * 1000,
         p99_ms=percentile(latencies, 0.99) * 1000,

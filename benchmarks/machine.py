@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +19,7 @@ def describe(cores: int) -> dict[str, Any]:
     cpu = _fields(Path("/proc/cpuinfo"))
     flags = set(cpu.get("flags", "").split())
     return {
+        "date": time.strftime("%Y-%m-%d"),
         "cpu": cpu.get("model name", platform.processor() or "unknown"),
         "features": [name for name in FEATURES if name in flags],
         "cores": cores,
@@ -34,7 +36,7 @@ def sentence(about: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     features = f" ({', '.join(about['features'])})" if about["features"] else ""
     return (
-        f"{about['cores']} cores of {about['cpu']}{features}, load {about['load']:.1f} before the start;"
+        f"{about['date']}, {about['cores']} cores of {about['cpu']}{features}, load {about['load']:.1f} before it;"
         f" Python {about['python']}, {versions}"
     )
 

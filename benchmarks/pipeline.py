@@ -19,7 +19,7 @@ from benchmarks.processes import Memory, Watch
 from shared.errors import EmotionError
 
 ROOT = Path(__file__).resolve().parents[1]
-LOOK = 0.02
+LOOK = 0.04
 """Seconds between two looks at the processes."""
 PATIENCE = 900.0
 """Seconds after which a run is given up."""

@@ -5,7 +5,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 STAGES = {
@@ -15,9 +15,10 @@ STAGES = {
     "sink": "sink",
 }
 """Module that a worker runs to the name of its stage."""
-LOOK_FOR_NEW = 0.1
-LOOK_AT_MEMORY = 1.0
-"""Seconds between two searches for new processes, and between two looks at their memory, which cost much more."""
+LOOK_FOR_NEW = 0.1, 1.0
+"""Seconds between two searches for new processes, until the producer, the last one, is there, and then."""
+LOOK_AT_MEMORY = 1.0, 3.0
+"""Seconds to the first look at a process's memory, and from then on to the next: each holds it up a little."""
 PROC = Path("/proc")
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -33,8 +34,9 @@ class Memory:
 @dataclass(slots=True)
 class _Process:
     stage: str
-    series: list[tuple[float, float]]  # wall-clock time, CPU seconds used until then
+    next_memory: float = 0.0
     memory: Memory = Memory(0, 0)
+    series: list[tuple[float, float]] = field(default_factory=list)  # wall-clock time, CPU seconds used until then
 
 
 class Watch:
@@ -42,27 +44,25 @@ class Watch:
 
     def __init__(self, root: int) -> None:
         self._root = root
-        self._processes = {root: _Process("runner", [])}
+        self._processes = {root: _Process("runner")}
         self._machine: list[tuple[float, float]] = []
-        self._next_search = self._next_memory = 0.0
+        self._next_search = 0.0
 
     def look(self) -> None:
         """Note what every process has used until now."""
         now = time.monotonic()
         if now >= self._next_search:
-            self._next_search = now + LOOK_FOR_NEW
+            self._next_search = now + LOOK_FOR_NEW[self.running("producer")]
             self._machine.append((time.time(), _machine_seconds()))
             for pid in _children(self._root):
                 stage = None if pid in self._processes else _stage(pid)
                 if stage is not None:
-                    self._processes[pid] = _Process(stage, [])
-        memory = now >= self._next_memory
-        if memory:
-            self._next_memory = now + LOOK_AT_MEMORY
+                    self._processes[pid] = _Process(stage, now + LOOK_AT_MEMORY[0])
         for pid, process in self._processes.items():
             with suppress(OSError, ValueError, IndexError):  # it has ended
                 process.series.append((time.time(), _cpu_seconds(pid)))
-                if memory:
+                if now >= process.next_memory:
+                    process.next_memory = now + LOOK_AT_MEMORY[1]
                     held = _memory(pid)
                     process.memory = Memory(max(held.pss, process.memory.pss), max(held.rss, process.memory.rss))
 

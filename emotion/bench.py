@@ -64,8 +64,8 @@ def run(values: Values) -> None:
     target = build(JsonFile, values).json
     if target and not Path(target).absolute().parent.is_dir():
         raise EmotionError(f"--json {target}: there is no such folder")
-    document = _read(options.markdown) if options.markdown else ""
     if options.markdown:
+        document = _read(options.markdown)
         for name in (*chosen, *(["profile"] if options.profile else [])):
             fill(document, name, "")  # before an hour of measuring, not after it
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:  # `emotion-*` is what runs tidy up
@@ -82,6 +82,7 @@ def run(values: Values) -> None:
         whole = {"machine": about, "command": _command(options, values), **{n: s.data for n, s in found.items()}}
         _write(target, json.dumps(whole, indent=2) + "\n")
     if options.markdown:
+        document = _read(options.markdown)
         heading = f"`{_command(options, values)}`, {machine.sentence(about)}."
         for name, section in found.items():
             document = fill(document, name, f"{heading}\n\n{markdown(section)}")
