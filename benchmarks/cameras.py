@@ -14,7 +14,7 @@ import samples
 from benchmarks import peers
 from benchmarks.clips import retimed, size
 from benchmarks.latency import FPS, WARM_UP, settled
-from benchmarks.pipeline import observe
+from benchmarks.pipeline import Observation, disturbances, observe
 from benchmarks.plan import Plan, percentile
 from benchmarks.report import Section, Table
 
@@ -53,10 +53,12 @@ def run(plan: Plan) -> Section:
     clip = retimed(sample, plan.folder / "cameras.mp4", round(FPS * (plan.seconds + WARM_UP)), FPS)
     loop = peers.loop(plan, clip, seconds=min(plan.seconds, 5.0))
     trials: list[Trial] = []
+    runs: list[Observation] = []
 
     def holds(cameras: int) -> bool:
         for _ in range(TRIES):
-            trials.append(_try(plan, clip, cameras))
+            runs.append(observe(plan, "--mode=live", *(f"--source=c{n}={clip}" for n in range(cameras))))
+            trials.append(_judge(plan, runs[-1], cameras))
             log.info("%s", trials[-1])
             if trials[-1].sustained:
                 return True
@@ -81,7 +83,7 @@ def run(plan: Plan) -> Section:
         f"Sustained: {best}{' or more' if best == plan.most_cameras else ''}. Sample clip, {width}x{height},"
         f" {FPS} frames/s each, {plan.seconds:g} s; p99 at most {MOST_MS:.0f} ms.",
         f"Limit: {limit:.1f}, if the queue cost nothing ({loop.cpu_ms:.2f} core-ms per frame for our own stages in"
-        f" one loop, {plan.cores} cores).",
+        f" one loop, {plan.cores} cores). {disturbances(runs)}",
     ]
     header = ("cameras", "frames/s", "lost", "p50 ms", "p99 ms", "cores busy", "sustained")
     data = {"sustained": best, "limit": limit, "trials": [_told(t) for t in trials]}
@@ -103,8 +105,7 @@ def largest(holds: Callable[[int], bool], most: int) -> int:
     return good
 
 
-def _try(plan: Plan, clip: Path, cameras: int) -> Trial:
-    seen = observe(plan, "--mode=live", *(f"--source=c{n}={clip}" for n in range(cameras)))
+def _judge(plan: Plan, seen: Observation, cameras: int) -> Trial:
     latencies = settled(seen)
     captures = [frame.captured_at for frame in seen.frames]
     return Trial(

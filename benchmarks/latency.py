@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from benchmarks import peers
 from benchmarks.clips import retimed
-from benchmarks.pipeline import Observation, Shown, observe
+from benchmarks.pipeline import Observation, Shown, disturbances, observe
 from benchmarks.plan import Plan, percentile
 from benchmarks.report import Section, Table
 
@@ -46,11 +46,10 @@ def run(plan: Plan) -> Section:
         found = {share: percentile(seconds, at) * 1000 for share, at in SHARES.items()}
         rows.append([name, *(f"{ms:.1f}" for ms in found.values()), str(lost)])
         data[name] = {**found, "frames": len(seconds), "lost": lost}
-    others = max(o.others for o in live)
     notes = [
         f"Clip: {plan.clip.name}, {plan.rounds} runs of {plan.seconds:g} s together.",
-        f"Limit: one frame alone costs {loop.cpu_ms:.1f} ms of one core after the other (own stages in one loop)."
-        f" Other processes took up to {others:.2f} cores meanwhile.",
+        f"Limit: one frame alone costs {loop.cpu_ms:.1f} ms of one core after the other (own stages in one loop).",
+        disturbances(live),
     ]
     header = ("milliseconds", *SHARES, "lost frames")
     data["loop_ms"] = {"per_frame": loop.cpu_ms}

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plan import Plan
+from benchmarks.plan import Plan, Spread
 from benchmarks.processes import Memory, Watch
 from shared.errors import EmotionError
 
@@ -79,6 +79,19 @@ class Observation:
     def lost(self) -> int:
         """Frames that were dropped, or are missing."""
         return int(sum(self.summary["dropped"].values()) + self.summary["missing"])
+
+    @property
+    def restarts(self) -> int:
+        """Workers that died and were started again: figures of such a run tell of that, too."""
+        return int(self.summary["restarts"])
+
+
+def disturbances(runs: Sequence[Observation]) -> str:
+    """A sentence or two on what may have spoilt the figures of these runs."""
+    others = Spread.of(run.others for run in runs).text(2)
+    restarts = sum(run.restarts for run in runs)
+    died = f" {restarts} workers died and were started again: do not trust these figures." if restarts else ""
+    return f"Other processes took {others} cores meanwhile.{died}"
 
 
 def observe(plan: Plan, *flags: str, environ: Mapping[str, str] | None = None) -> Observation:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from benchmarks.clips import retimed
-from benchmarks.pipeline import Observation, observe
+from benchmarks.pipeline import Observation, disturbances, observe
 from benchmarks.plan import Plan, Spread
 from benchmarks.report import Section, Table
 from shared.options import DetectorOptions
@@ -68,8 +68,7 @@ def _table(title: str, what: str, plan: Plan, runs: dict[int, list[Observation]]
             [str(n), Spread.of(o.fps for o in seen).text(), gain.text(2), cost.text(2), f"{limit:.0f}", busy]
         )
     header = (what, "frames/s", "gain", "CPU ms per frame", f"limit of {plan.cores} cores", "cores busy")
-    others = max(o.others for seen in runs.values() for o in seen)
-    return Table(title, header, rows, [f"Other processes took up to {others:.2f} cores meanwhile."])
+    return Table(title, header, rows, [disturbances([o for seen in runs.values() for o in seen])])
 
 
 def _busy(plan: Plan, seen: Sequence[Observation]) -> str:

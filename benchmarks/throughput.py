@@ -11,7 +11,7 @@ from dataclasses import asdict
 from benchmarks import peers
 from benchmarks.clips import retimed, size
 from benchmarks.peers import Outcome
-from benchmarks.pipeline import Observation, observe
+from benchmarks.pipeline import Observation, disturbances, observe
 from benchmarks.plan import Plan, Spread
 from benchmarks.report import Section, Table
 
@@ -89,7 +89,7 @@ def _comparison(
     notes = [
         f"Clip: {picture}; {plan.rounds} rounds, median (lowest to highest).",
         f"Limit on {plan.cores} cores: {limit:.0f} frames/s if they did nothing but this pipeline's work,"
-        f" {free:.0f} if the queue cost nothing. {_noise(runs)}",
+        f" {free:.0f} if the queue cost nothing. {disturbances(runs)}",
     ]
     if "fer" not in others:
         notes.append(FER_ABSENT)
@@ -138,10 +138,6 @@ def _memory(runs: Sequence[Observation]) -> Table:
     return Table("Memory per process", ("", "PSS, MiB", "RSS, MiB"), rows, notes)
 
 
-def _noise(runs: Sequence[Observation]) -> str:
-    return f"Other processes took {Spread.of(run.others for run in runs).text(2)} cores meanwhile."
-
-
 def _data(runs: Sequence[Observation], others: Mapping[str, list[Outcome]]) -> dict[str, object]:
     told = [
         {
@@ -151,6 +147,7 @@ def _data(runs: Sequence[Observation], others: Mapping[str, list[Outcome]]) -> d
             "seconds": run.span,
             "cpu_ms_per_frame": run.cpu_ms,
             "others_cores": run.others,
+            "restarts": run.restarts,
             "memory": {stage: asdict(memory) for stage, memory in run.memory.items()},
             "processes": dict(run.processes),
         }
