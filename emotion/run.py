@@ -16,6 +16,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from emotion.page import Page, settle_page
 from emotion.server import EmbeddedServer
 from emotion.summary import progress_line, text_summary
 from emotion.supervisor import Plan, Supervisor
@@ -32,13 +33,15 @@ from shared.options import (
     ProducerOptions,
     RunOptions,
     SinkOptions,
+    WebOptions,
 )
 from shared.service import Service, open_streams
 from shared.settings import build, to_toml
 from shared.streams import Progress, Streams
+from sink.outputs import files, truncate
 from sink.outputs import parse as check_outputs
-from sink.outputs import truncate
 from sink.stats import Stats
+from sink.web.address import tell
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +91,8 @@ class Run:
         _protect_sources(sources, build(SinkOptions, values).output)
         self._is_live = mode == "live"
         self._cameras = tuple(source.name for source in sources)
-        self._sink = replace(build(SinkOptions, values), per_camera=len(sources) > 1)
+        self._sink = replace(build(SinkOptions, values), per_camera=len(sources) > 1, expect=self._cameras)
+        self._page = Page(self._sink.output, build(WebOptions, values))
         self._values = values
         link = build(LinkOptions, values)
         self._embedded = (
@@ -118,6 +122,8 @@ class Run:
         """
         check_recordings(self._producer)
         check_outputs(self._sink.output)
+        self._page = settle_page(self._sink.output, self._page.options, at_terminal=sys.stderr.isatty())
+        self._sink = replace(self._sink, output=self._page.outputs)
         streams = None
         try:
             if self._embedded:
@@ -127,6 +133,7 @@ class Run:
             self._start_workers()
             self._wait_until_ready(streams)
             self._service.is_ready(None)
+            tell(self._page.urls)
             self._started = time.monotonic()
             if not self._service.stopping:
                 self._supervisor.start(self._plan("producer", "producer", self._producer, ends=True))
@@ -163,7 +170,9 @@ class Run:
         for n in range(workers.classifiers):
             self._supervisor.start(self._plan("classifier_worker", f"classifier-{n}", classifier, model))
         to_stdout = any(spec.endswith("=-") for spec in self._sink.output)
-        self._supervisor.start(self._plan("sink", "sink", self._sink, ends=True, keep_stdout=to_stdout))
+        self._supervisor.start(
+            self._plan("sink", "sink", self._sink, self._page.options, ends=True, keep_stdout=to_stdout)
+        )
         self._expected = workers.detectors + workers.classifiers + 1
 
     def _wait_until_ready(self, streams: Streams) -> None:
@@ -269,7 +278,7 @@ class Run:
         summary["appended"] = self._progress.work.get("producer", 0)
         summary["dead_letters"] = dead
         summary["restarts"] = self._supervisor.restarts
-        summary["outputs"] = [spec.partition("=")[2] for spec in self._sink.output]
+        summary["outputs"] = files(self._sink.output)
         return summary
 
     def _clean(self, streams: Streams) -> None:
@@ -314,10 +323,10 @@ def _protect_sources(sources: Sequence[SourceSpec], outputs: Sequence[str]) -> N
         UsageError: one would.
     """
     inputs = [Path(f).resolve() for s in sources for f in (s.files or (s.target,))]
-    for spec in outputs:
-        target = Path(spec.partition("=")[2]).resolve()
+    for name in files(outputs):
+        target = Path(name).resolve()
         if any(target == i or (i.is_dir() and target.parent == i and target.exists()) for i in inputs):
-            raise UsageError(f"output {spec!r} would overwrite a source: choose another file")
+            raise UsageError(f"output {name!r} would overwrite a source: choose another file")
 
 
 @contextlib.contextmanager
@@ -375,6 +384,7 @@ COMMAND = Command(
     (
         ProducerOptions,
         SinkOptions,
+        WebOptions,
         RunOptions,
         DetectorOptions,
         ClassifierOptions,

@@ -131,11 +131,13 @@ class SinkOptions:
 
     output: tuple[str, ...] = option(
         (),
-        "jsonl=FILE (- is standard output), video=FILE.mp4, csv=FILE, sqlite=FILE or images=DIR; repeatable",
+        "web[=HOST:PORT], jsonl=FILE (- is standard output), video=FILE.mp4, csv=FILE, sqlite=FILE or images=DIR;"
+        " repeatable",
         metavar="SPEC",
     )
     sink: str = option("sink", "name of this sink; each name sees every result once", metavar="NAME")
     per_camera: bool = option(False, "one video file per camera, FILE-CAMERA.mp4, as for several sources")
+    expect: tuple[str, ...] = option((), "cameras to show before their first frame", metavar="NAME")
     hold_back: float = option(
         1.0, "live: seconds to wait for a frame that is missing in the order", low=0, high=60
     )
@@ -163,6 +165,27 @@ class ShowOptions:
     notice: str = option(
         "", "a line to show with the pictures, such as: emotion recognition in use", metavar="TEXT"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class WebOptions:
+    """Who may look at the page of the output `web`."""
+
+    web_token: str = option(
+        "",
+        "token that opens the web page; better set as EMOTION_WEB_TOKEN, which other users cannot read;"
+        " default: none on 127.0.0.1, elsewhere one made anew and printed",
+        metavar="TOKEN",
+    )
+    web_open_to_anyone: bool = option(
+        False, "show the web page without a token to everybody who can reach its address"
+    )
+    web_host: tuple[str, ...] = option(
+        (),
+        "further host name that the web page may be asked for by, as behind a proxy; repeatable",
+        metavar="NAME",
+    )
+    web_viewers: int = option(32, "live views of the web page at once at the most", low=1, high=1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +287,7 @@ ALL = (
     PictureOptions,
     SinkOptions,
     ShowOptions,
+    WebOptions,
     RunOptions,
     TrainOptions,
     RunsOptions,

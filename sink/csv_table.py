@@ -5,7 +5,7 @@ import io
 import os
 import stat
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +197,12 @@ def _lines(table: Sequence[Sequence[object]]) -> bytes:
     for row in table:
         writer.writerow([" ".join(v.splitlines()) if isinstance(v, str) else v for v in row])
     return text.getvalue().encode("utf-8", "replace")
+
+
+def as_csv(results: Sequence[Result]) -> Iterator[bytes]:
+    """The results as a table with its heading, in pieces, without those of a model with other labels. Pure."""
+    labels = next((result.labels for result in results if result.faces), tuple(COLOURS))
+    yield _lines([[*_FIXED, *(PREFIX + name for name in labels)]])
+    for result in results:
+        if not result.faces or result.labels == labels:
+            yield _lines(rows(result, len(labels)))

@@ -74,13 +74,14 @@ class Rate:
         return (len(self._times) - 1) / span if span > 0 else None
 
 
-def annotate(image: Image, result: Result, fps: float | None = None) -> Image:
+def annotate(image: Image, result: Result, fps: float | None = None, *, header: bool = True) -> Image:
     """A copy of a frame with boxes, labels and a header; for a frame with an error, a plate of its size.
 
     Args:
         image: the frame, `[height, width, 3]`, uint8, BGR.
         result: what to draw; boxes are in pixels of `image`.
         fps: rate for the header; None leaves it out.
+        header: whether to tell camera, rate and age in the corner.
     """
     height, width = image.shape[:2]
     if result.outcome.status != "ok":
@@ -90,7 +91,7 @@ def annotate(image: Image, result: Result, fps: float | None = None) -> Image:
     styles = [_style(result, face) for face in result.faces]
     for face, (_, colour) in zip(result.faces, styles, strict=True):
         _outline(out, face, colour, unit)
-    taken = [_header(out, result, fps, unit)]
+    taken = [_header(out, result, fps, unit) if header else _Rect(0, 0, 0, 0)]
     for face, (text, colour) in zip(result.faces, styles, strict=True):
         taken.append(_label(out, face, text, colour, unit, taken))
     return out

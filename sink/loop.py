@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 import cv2
 import numpy as np
+from redis.exceptions import ResponseError
 
 from shared.errors import DecodeError
 from shared.messages import Emotions, FrameInfo, Outcome, decode_emotions, encode_emotions, salvage
 from shared.service import Service
 from shared.streams import Done, Entry, LeaseLost, Streams
 from shared.watchdog import Watchdog
+from sink.monitor import Monitor, Report
 from sink.order import Released, Reorder
 from sink.output import Face, Image, Output, Result
 from sink.stats import Stats
@@ -54,6 +56,7 @@ class Sink:
         self._name = name
         self._open_outputs = open_outputs
         self._outputs: Sequence[Output] = ()
+        self._monitors: Sequence[Monitor] = ()
         self._watchdog = watchdog
         self._order = Reorder(hold_back)
         self._hold_back = hold_back
@@ -99,6 +102,7 @@ class Sink:
             self._take(entries)
             self._show()
         self._show(math.inf)  # told to stop: live frames wait for nobody any more
+        self._report()
         streams.release(f"sink:{self._name}", self._service.worker)
 
     def _wait_for_lease(self) -> bool:
@@ -118,6 +122,7 @@ class Sink:
         if self._restored:
             return
         self._outputs = self._open_outputs()
+        self._monitors = [output for output in self._outputs if isinstance(output, Monitor)]
         self._restored = True
         progress = self._streams.progress()
         for (sink, camera, epoch), seq in progress.shown.items():
@@ -151,6 +156,33 @@ class Sink:
         emotions = self._streams.keys.emotions
         self._streams.trim_used(emotions)
         self._service.observe_lag(self._streams, emotions, self._name)
+        self._report()
+
+    def _report(self) -> None:
+        """Tell the outputs that people watch how it goes."""
+        if not self._monitors:
+            return
+        streams, keys = self._streams, self._streams.keys
+        hops = (keys.frames, "detector"), (keys.faces, "classifier"), (keys.emotions, self._name)
+        progress = streams.progress()
+        report = Report(
+            self._stats,
+            sum(self._behind(stream, group) for stream, group in hops),
+            frozenset(camera for camera in progress.ended if progress.all_shown([camera], ended=True)),
+        )
+        for monitor in self._monitors:
+            monitor.report(report)
+
+    def _behind(self, stream: str, group: str) -> float:
+        """Seconds that a group is behind; 0 while the stream does not exist."""
+        try:
+            return self._streams.lag(stream, group).seconds
+        except ResponseError:
+            return 0.0
+
+    def _lost(self, camera: str, reason: str, count: int = 1) -> None:
+        for monitor in self._monitors:
+            monitor.lost(camera, reason, count)
 
     def _take(self, entries: Sequence[Entry]) -> None:
         now = time.monotonic()
@@ -207,20 +239,28 @@ class Sink:
     def _show_one(self, item: Released, jpegs: dict[str, bytes | None]) -> None:
         self._stats.missing += item.missing
         self._metrics.missing.inc(item.missing)
+        if item.missing:
+            self._lost(item.camera, "missing", item.missing)
         if item.message is None:
             return
         outcome = item.message.outcome
         if outcome.status == "dropped":
             self._stats.drop(outcome.reason or "unknown")
             self._metrics.dropped(outcome.reason or "unknown").inc()
+            self._lost(item.camera, outcome.reason or "unknown")
         else:
             self._write(item.message, jpegs.get(item.message.frame_id))
 
     def _fetch(self, released: Iterable[Released]) -> dict[str, bytes | None]:
-        """The JPEGs of the frames to show, by frame id, if any output wants pictures."""
-        if not any(output.needs_image for output in self._outputs):
-            return {}
-        ids = [item.message.frame_id for item in released if item.message and item.message.outcome.status == "ok"]
+        """The JPEGs of the frames to show, by frame id, where any output wants the picture."""
+        stored = any(output.needs_image for output in self._outputs if output not in self._monitors)
+        ids = [
+            message.frame_id
+            for item in released
+            if (message := item.message)
+            and message.outcome.status == "ok"
+            and (any([m.wants_image(message.info) for m in self._monitors]) or stored)  # noqa: C419  ask each
+        ]
         return dict(zip(ids, self._streams.fetch_jpegs(ids), strict=True))
 
     def _write(self, message: Emotions, jpeg: bytes | None) -> None:

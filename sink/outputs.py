@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import EmotionError, UsageError
+from shared.options import WebOptions
 from sink import csv_table, images, sqlite, video
 from sink.csv_table import CsvTable
 from sink.images import Images
@@ -14,17 +15,23 @@ from sink.jsonl import JsonLines
 from sink.output import Output
 from sink.sqlite import Sqlite
 from sink.video import Video
+from sink.web.address import Address, parse_address
 
-KINDS = ("jsonl", "video", "csv", "sqlite", "images")
-EXISTING = "jsonl=FILE (- is standard output), video=FILE.mp4, csv=FILE, sqlite=FILE, images=DIR"
+KINDS = ("web", "jsonl", "video", "csv", "sqlite", "images")
+EXISTING = "web[=HOST:PORT], jsonl=FILE (- is standard output), video=FILE.mp4, csv=FILE, sqlite=FILE, images=DIR"
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """One `--output`, checked: its kind, and the file (or "-") it names."""
+    """One `--output`, checked: its kind, and the file (or "-") or address it names."""
 
     kind: str
     target: str
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it names a file or folder."""
+        return self.kind != "web" and self.target != "-"
 
 
 def parse(specs: Sequence[str]) -> list[Spec]:
@@ -39,6 +46,11 @@ def parse(specs: Sequence[str]) -> list[Spec]:
         kind, _, target = text.partition("=")
         if kind not in KINDS:
             raise UsageError(f"unknown output {text!r}; there are: {EXISTING}")
+        if kind == "web":
+            found.append(Spec(kind, str(parse_address(target))))
+            if sum(spec.kind == kind for spec in found) > 1:
+                raise UsageError("one web page shows all cameras: give the output 'web' once")
+            continue
         if not target:
             raise UsageError(f"output {text!r} names no file; there are: {EXISTING}")
         if kind == "video" and (target == "-" or Path(target).suffix.lower() != ".mp4"):
@@ -54,8 +66,29 @@ def parse(specs: Sequence[str]) -> list[Spec]:
     return found
 
 
+def files(specs: Sequence[str]) -> list[str]:
+    """The files and folders that these outputs write, "-" for standard output. Unchecked."""
+    return [target for kind, _, target in (spec.partition("=") for spec in specs) if kind != "web"]
+
+
+def web_address(specs: Sequence[str]) -> Address | None:
+    """Where these outputs serve a page; None where they do not.
+
+    Raises:
+        UsageError, EmotionError: as `parse`.
+    """
+    return next((parse_address(spec.target) for spec in parse(specs) if spec.kind == "web"), None)
+
+
 def open_outputs(
-    specs: Sequence[str], *, many: bool = False, fps: float | None = None, threads: int = 1
+    specs: Sequence[str],
+    *,
+    many: bool = False,
+    fps: float | None = None,
+    threads: int = 1,
+    web: WebOptions | None = None,
+    cameras: Sequence[str] = (),
+    announce: bool = False,
 ) -> list[Output]:
     """Open every output to resume; `[]` for none.
 
@@ -64,6 +97,9 @@ def open_outputs(
         many: whether several cameras are expected, each with its own video file.
         fps: constant frame rate of videos; None follows the medium.
         threads: threads of a video's encoder.
+        web: who may look at the web page.
+        cameras: cameras that the web page shows before their first frame.
+        announce: whether to print where the web page is.
 
     Raises:
         UsageError: a value is wrong.
@@ -72,7 +108,12 @@ def open_outputs(
     outputs: list[Output] = []
     try:
         for spec in parse(specs):
-            outputs.append(_open(spec, many, fps, threads))
+            if spec.kind == "web":
+                from sink.web.output import Web
+
+                outputs.append(Web(parse_address(spec.target), web or WebOptions(), cameras, announce=announce))
+            else:
+                outputs.append(_open(spec, many, fps, threads))
     except EmotionError:
         for output in outputs:
             output.close()
@@ -106,7 +147,7 @@ def truncate(specs: Sequence[str]) -> None:
         UsageError, EmotionError: as `parse`, a table or database is of something else (then nothing is removed),
             or a file cannot be removed.
     """
-    parsed = [spec for spec in parse(specs) if spec.target != "-" and not _is_special(Path(spec.target))]
+    parsed = [spec for spec in parse(specs) if spec.is_file and not _is_special(Path(spec.target))]
     for spec in parsed:
         _refuse_foreign(spec.kind, Path(spec.target))
     for spec in parsed:

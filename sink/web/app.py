@@ -1,0 +1,171 @@
+"""The interface behind the page, and the page itself."""
+
+import json
+from collections.abc import AsyncGenerator, Callable, Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from fastapi import FastAPI, HTTPException, Path, Query, Request
+from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+
+from shared import __version__
+from sink.csv_table import as_csv
+from sink.output import Result, as_json
+from sink.web.assets import Asset
+from sink.web.hub import Hub, Lane
+from sink.web.live import (
+    BOUNDARY,
+    Bell,
+    LiveResponse,
+    Message,
+    Seats,
+    Wish,
+    as_event,
+    as_part,
+    as_record,
+    follow,
+    written,
+)
+from sink.web.model import CameraStatus, RunStatus
+from sink.web.pictures import SNAPSHOT_QUALITY, Gallery
+
+ABOUT = """What the page shows, for programs. Nothing here changes anything.
+
+Where a token is needed, send it as `Authorization: Bearer TOKEN` or as `?token=TOKEN`."""
+RECORDS = "application/octet-stream"
+EVENTS = "text/event-stream"
+MJPEG = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
+
+Camera = Annotated[str, Path(description="name of a camera", max_length=64)]
+Cameras = Annotated[list[str] | None, Query(description="only these cameras; repeat for several", max_length=256)]
+Width = Annotated[int, Query(ge=0, le=16384, description="widest picture wanted, in pixels; 0: as wide as it is")]
+Fps = Annotated[float, Query(gt=0, le=60, description="most results and pictures of one camera per second")]
+
+
+def make_app(
+    hub: Hub, gallery: Gallery, bell: Callable[[], Bell], viewers: int, assets: dict[str, Asset]
+) -> FastAPI:
+    """The application; all of it runs in one event loop.
+
+    Args:
+        bell: gives that loop's bell.
+        viewers: streams open at once at the most.
+    """
+    app = FastAPI(title="Emotion Stream", version=__version__, description=ABOUT, docs_url=None, redoc_url=None)
+    seats = Seats(viewers)
+
+    def known(camera: str) -> Lane:
+        lane = hub.find(camera)
+        if lane is None:
+            raise HTTPException(404, f"there is no camera {camera!r}")
+        return lane
+
+    def live(wish: Wish, form: Callable[[Message], bytes], kind: str, before: bytes = b"") -> LiveResponse:
+        if not seats.take():
+            raise HTTPException(503, f"{viewers} viewers are here already: --web-viewers allows more")
+        content: AsyncGenerator[bytes] = written(follow(hub, gallery, bell(), wish), form, before)
+        return LiveResponse(content, kind, seats)
+
+    def asset(name: str, request: Request) -> Response:
+        if name not in assets:
+            raise HTTPException(404, "there is no such file")
+        return assets[name].response(request.headers.get("if-none-match", ""))
+
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return asset("index.html", request)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        return asset("docs.html", request)
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    async def icon(request: Request) -> Response:
+        return asset("icon.svg", request)
+
+    @app.get("/static/{name:path}", include_in_schema=False)
+    async def static(name: str, request: Request) -> Response:
+        return asset(name, request)
+
+    @app.get("/healthz", response_class=PlainTextResponse, summary="Whether the page is served")
+    async def health() -> str:
+        return "ok\n"
+
+    @app.get("/api/run", summary="How the run and all its cameras do")
+    async def run() -> RunStatus:
+        return hub.status()
+
+    @app.get("/api/cameras", summary="All cameras")
+    async def cameras() -> list[CameraStatus]:
+        return hub.status().cameras
+
+    @app.get("/api/events", response_class=Response, responses=_is(EVENTS), summary="Results as they come")
+    async def events(camera: Cameras = None, fps: Fps = 30.0) -> Response:
+        """Server-sent events. `result`: a frame, in the form of the JSON lines; `status`: as `/api/run`, once a
+        second; `timeline`: points of a second each, `[time, probability, ...]`, or `[time]` where nobody was seen;
+        `end`: the run is over. Who reads slowly gets the newest and skips the rest."""
+        return live(Wish(frozenset(camera or ()), fps=fps), as_event, EVENTS)
+
+    @app.get("/api/live", response_class=Response, responses=_is(RECORDS), summary="Results and pictures")
+    async def results_and_pictures(camera: Cameras = None, width: Width = 640, fps: Fps = 30.0) -> Response:
+        """Everything over one connection, because browsers open no more than six to one server. Records: two
+        lengths of 32 bits (big-endian), a JSON object, and the JPEG that belongs to it or nothing. The object is
+        the `data` of an event of `/api/events` with its `kind`, or a `picture` (`camera`, `epoch`, `seq`)."""
+        wish = Wish(frozenset(camera or ()), pictures=True, width=width, fps=fps)
+        return live(wish, as_record, RECORDS)
+
+    @app.get("/stream/{camera}.mjpg", response_class=Response, responses=_is(MJPEG), summary="Live pictures")
+    async def stream(camera: Camera, width: Width = 0, fps: Fps = 30.0) -> Response:
+        """Motion JPEG, as an `<img>` or a video player shows it; a slow viewer skips frames."""
+        wish = Wish(frozenset([known(camera).name]), False, True, width, fps, header=True)
+        return live(wish, as_part, MJPEG, f"--{BOUNDARY}\r\n".encode())
+
+    @app.get("/snapshot/{camera}.jpg", response_class=Response, responses=_is("image/jpeg"), summary="A picture")
+    async def snapshot(camera: Camera, width: Width = 0) -> Response:
+        """The newest annotated picture; up to a second old when nobody has looked for a while."""
+        shot = known(camera).shot
+        hub.glance()
+        if shot is None:
+            raise HTTPException(503, f"there is no picture of {camera} yet", {"Retry-After": "1"})
+        jpeg = await gallery.jpeg(shot, width, header=True, quality=SNAPSHOT_QUALITY)
+        at = datetime.fromtimestamp(shot.result.info.captured_at, UTC)
+        return Response(
+            jpeg, media_type="image/jpeg", headers=_named(f"{camera}-{at:%Y%m%d-%H%M%S}.jpg", "inline")
+        )
+
+    @app.get("/api/results", response_class=Response, summary="Download what was shown lately")
+    async def results(camera: Cameras = None, format: Literal["jsonl", "csv"] = "jsonl") -> Response:
+        """Up to 20,000 frames, oldest first, in the form of the outputs `jsonl` and `csv`. Frames that were shown
+        too fast for a viewer are here, too."""
+        kept = hub.results(camera or ())
+        name = f"emotions-{datetime.now(UTC):%Y%m%d-%H%M%S}.{format}"
+        content = as_csv(kept) if format == "csv" else _lines(kept)
+        kind = "text/csv; charset=utf-8" if format == "csv" else "application/jsonl"
+        return StreamingResponse(_pieces(content), media_type=kind, headers=_named(name, "attachment"))
+
+    return app
+
+
+def _is(kind: str) -> dict[int | str, dict[str, object]]:
+    """What the description says of an answer that is not JSON."""
+    return {200: {"content": {kind: {}}}}
+
+
+def _named(name: str, how: str) -> dict[str, str]:
+    return {"Content-Disposition": f'{how}; filename="{name}"'}
+
+
+def _lines(results: list[Result]) -> Iterator[bytes]:
+    for result in results:
+        yield json.dumps(as_json(result), separators=(", ", ": ")).encode() + b"\n"
+
+
+def _pieces(parts: Iterator[bytes], size: int = 1 << 16) -> Iterator[bytes]:
+    """The same bytes in fewer pieces."""
+    piece = bytearray()
+    for part in parts:
+        piece += part
+        if len(piece) >= size:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece)

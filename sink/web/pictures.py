@@ -1,0 +1,85 @@
+"""Annotated JPEGs of the newest pictures: made only when somebody looks, and once for all who do."""
+
+import asyncio
+from bisect import bisect_left
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+
+import cv2
+
+from shared.messages import Box
+from sink.draw import annotate, plate
+from sink.output import Image, Result
+from sink.web.hub import Shot
+
+WIDTHS = (320, 480, 640, 960, 1280, 1920)
+"""Pixels; 0 is the frame's own width. Few of them, so that viewers share pictures."""
+QUALITY = 82
+SNAPSHOT_QUALITY = 93
+THREADS = 2
+PLATE = (640, 360)
+"""Size of a picture that says why there is none, where the camera's is unknown."""
+
+
+def step(width: int) -> int:
+    """The next width of `WIDTHS`; 0 beyond the last, and for 0."""
+    place = bisect_left(WIDTHS, width)
+    return WIDTHS[place] if width > 0 and place < len(WIDTHS) else 0
+
+
+def render(shot: Shot, width: int, header: bool, quality: int) -> bytes:
+    """A JPEG at most `width` pixels wide (0: as wide as the frame). Pure."""
+    result, image = shot.result, shot.image
+    if image is None:
+        info = result.info
+        image = plate(*((info.width, info.height) if info.width and info.height else PLATE), result)
+    elif width and image.shape[1] > width:
+        image, result = shrink(image, result, width)
+        image = annotate(image, result, header=header)
+    else:
+        image = annotate(image, result, header=header)
+    ok, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not ok:
+        raise ValueError("the picture cannot be encoded")
+    return jpeg.tobytes()
+
+
+def shrink(image: Image, result: Result, width: int) -> tuple[Image, Result]:
+    """Picture and boxes scaled down to this width, before anything is drawn: letters stay readable. Pure."""
+    scale = width / image.shape[1]
+    size = width, max(1, round(image.shape[0] * scale))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype("uint8", copy=False)
+    faces = tuple(replace(face, box=_scaled(face.box, scale)) for face in result.faces)
+    return small, replace(result, faces=faces)
+
+
+def _scaled(box: Box, scale: float) -> Box:
+    return Box(
+        round(box.x * scale),
+        round(box.y * scale),
+        max(1, round(box.width * scale)),
+        max(1, round(box.height * scale)),
+    )
+
+
+class Gallery:
+    """Makes JPEGs on a few threads of its own. Used within one event loop."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="pictures")
+        self._made: dict[tuple[str, int, bool, int], tuple[int, asyncio.Future[bytes]]] = {}
+
+    async def jpeg(self, shot: Shot, width: int = 0, header: bool = False, quality: int = QUALITY) -> bytes:
+        """The picture, annotated, at the next width of `WIDTHS`."""
+        width = step(width)
+        key = shot.result.info.camera, width, header, quality
+        number, made = self._made.get(key, (-1, None))
+        if made is None or number < shot.number:
+            work = partial(render, shot, width, header, quality)
+            made = asyncio.get_running_loop().run_in_executor(self._pool, work)
+            self._made[key] = shot.number, made
+        return await asyncio.shield(made)  # a viewer who leaves does not take it away from the others
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,28 @@
+// Names and colours of emotions, the same everywhere on the page.
+
+const SPARE = ["#3aa6a6", "#c2779a", "#7d9b3c", "#a08264"];
+
+/** The seven in the order of the data set, for the time before the first result tells. */
+export const USUAL = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
+
+/** The colour of an emotion in the present theme. */
+export function colour(name, index) {
+  const set = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  return set || SPARE[index % SPARE.length];
+}
+
+/** 0.914 as "91 %". */
+export const percent = (share) => `${Math.round(share * 100)} %`;
+
+/** Milliseconds for people. */
+export function milliseconds(value) {
+  if (value === null || value === undefined) return "–";
+  return value < 10000 ? `${Math.round(value)} ms` : `${Math.round(value / 1000)} s`;
+}
+
+/** Seconds for people. */
+export function seconds(value) {
+  if (value < 10) return `${value.toFixed(1)} s`;
+  if (value < 90) return `${Math.round(value)} s`;
+  return value < 5400 ? `${Math.round(value / 60)} min` : `${Math.round(value / 3600)} h`;
+}

@@ -1,0 +1,108 @@
+// The faces of one camera: each with its picture, its emotion, and a bar for every emotion.
+
+import { percent } from "./emotions.js";
+
+const STAYS = 700; // ms that a face stays when it is not found for a moment
+const TEXT_EVERY = 200; // ms; figures that change faster cannot be read
+const MOST = 12;
+
+export class Faces {
+  #box;
+  #image;
+  #shown = new Map();
+  #template = document.getElementById("face");
+
+  constructor(box, image) {
+    this.#box = box;
+    this.#image = image;
+  }
+
+  /** Show the faces of a result. */
+  update(result, now) {
+    const faces = result.faces.filter((face) => face.confirmed !== false).slice(0, MOST);
+    for (const face of faces) {
+      const id = `${result.epoch} ${face.track}`;
+      const panel = this.#shown.get(id) ?? this.#make(id, face);
+      panel.seen = now;
+      panel.face = face;
+      panel.root.classList.remove("gone");
+      this.#fill(panel, now);
+    }
+    this.tidy(now);
+  }
+
+  /** Take away faces that have not been seen for a while. */
+  tidy(now) {
+    for (const [id, panel] of this.#shown) {
+      panel.root.classList.toggle("gone", now - panel.seen > 150);
+      if (now - panel.seen > STAYS) {
+        panel.root.remove();
+        this.#shown.delete(id);
+      }
+    }
+    this.#box.classList.toggle("nobody", this.#shown.size === 0);
+  }
+
+  /** Cut the faces out of the picture that is shown, which is `width` pixels wide in the results' terms. */
+  cut(width) {
+    const scale = this.#image.naturalWidth / width;
+    if (!Number.isFinite(scale)) return;
+    for (const { face, thumb, root } of this.#shown.values()) {
+      if (root.classList.contains("gone")) continue;
+      const [x, y, w, h] = face.box.map((v) => v * scale);
+      thumb.drawImage(this.#image, x, y, w, h, 0, 0, thumb.canvas.width, thumb.canvas.height);
+    }
+  }
+
+  #make(id, face) {
+    const root = this.#template.content.firstElementChild.cloneNode(true);
+    const list = root.querySelector("ul");
+    const rows = Object.keys(shares(face)).map((name) => {
+      const row = list.appendChild(document.createElement("li"));
+      const label = row.appendChild(document.createElement("span"));
+      label.textContent = name;
+      const bar = row.appendChild(document.createElement("i"));
+      bar.className = "bar";
+      const fill = bar.appendChild(document.createElement("b"));
+      fill.style.background = `var(--${name}, var(--accent))`;
+      return { name, row, fill, figure: row.appendChild(document.createElement("span")) };
+    });
+    const panel = {
+      root,
+      rows,
+      track: face.track,
+      main: root.querySelector(".main"),
+      which: root.querySelector(".which"),
+      thumb: root.querySelector("canvas").getContext("2d"),
+      told: 0,
+    };
+    const next = [...this.#shown.values()].find((other) => other.track > face.track);
+    this.#box.insertBefore(root, next?.root ?? null);
+    this.#shown.set(id, panel);
+    return panel;
+  }
+
+  #fill(panel, now) {
+    const { face } = panel;
+    const values = shares(face);
+    const name = face.label ?? face.emotion;
+    const write = now - panel.told >= TEXT_EVERY;
+    for (const row of panel.rows) {
+      const share = values[row.name] ?? 0;
+      row.fill.style.transform = `scaleX(${share})`;
+      row.row.classList.toggle("best", row.name === name);
+      if (write) row.figure.textContent = percent(share);
+    }
+    if (!write) return;
+    panel.told = now;
+    panel.root.style.setProperty("--own", `var(--${name}, var(--accent))`);
+    panel.main.textContent = face.uncertain ? "uncertain" : name;
+    panel.which.textContent = `face ${face.track} · ${percent(values[name] ?? face.confidence)}`;
+    panel.root.setAttribute("aria-label", `Face ${face.track}: ${panel.main.textContent}`);
+  }
+}
+
+/** The probabilities to show: smoothed over time where there are such. */
+function shares(face) {
+  return face.smoothed ?? face.probabilities;
+}

@@ -1,0 +1,74 @@
+"""How the emotions of one camera went over the last minutes."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sink.output import Result
+
+STEP = 1.0
+"""Seconds that one point sums up."""
+POINTS = 600
+
+Point = tuple[float, tuple[float, ...] | None]
+"""Time, seconds, and the mean probability of each label; None where nobody was seen."""
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Mean probabilities of all faces, a point per second.
+
+    Time is the clock's where a camera is live (seconds since 1970) and the medium's where a file is read, which
+    may go faster or slower than the clock. It begins anew where time goes back.
+
+    Attributes:
+        age: counts how often it has begun anew.
+        closed: points ever made since then; `points` holds the last ones.
+    """
+
+    axis: Literal["clock", "medium"] = "clock"
+    age: int = 0
+    closed: int = 0
+    points: deque[Point] = field(default_factory=lambda: deque(maxlen=POINTS))
+    _at: float | None = None
+    _sums: list[float] = field(default_factory=list)
+    _faces: int = 0
+
+    def add(self, result: Result, shown: Sequence[Sequence[float]]) -> None:
+        """Take in one result; `shown` holds each face's probabilities."""
+        axis: Literal["clock", "medium"] = "clock" if result.info.mode == "live" else "medium"
+        time = result.info.captured_at if axis == "clock" else result.info.media_time
+        start = time // STEP * STEP
+        if axis != self.axis or (self._at is not None and start < self._at):
+            self.axis, self.age, self.closed, self._at = axis, self.age + 1, 0, None
+            self.points.clear()
+        if start != self._at:
+            self._close(start)
+        for probabilities in shown:
+            if len(self._sums) != len(probabilities):
+                self._sums, self._faces = [0.0] * len(probabilities), 0
+            self._sums = [a + b for a, b in zip(self._sums, probabilities, strict=True)]
+            self._faces += 1
+
+    def since(self, age: int, closed: int) -> list[Point]:
+        """The points that somebody lacks who has seen `closed` points of this `age`."""
+        lacking = self.closed - closed if age == self.age else self.closed
+        return list(self.points)[-lacking:] if lacking > 0 else []
+
+    def end(self) -> None:
+        """Close the last point."""
+        self._close(None)
+
+    def _close(self, start: float | None) -> None:
+        """End the point that is open, if any, and open one at `start`."""
+        if self._at is not None:
+            mean = tuple(round(total / self._faces, 3) for total in self._sums) if self._faces else None
+            self._append((self._at, mean))
+            if start is not None and start - self._at > 2 * STEP:
+                self._append((self._at + STEP, None))
+        self._at, self._sums, self._faces = start, [], 0
+
+    def _append(self, point: Point) -> None:
+        self.points.append(point)
+        self.closed += 1
