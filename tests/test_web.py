@@ -1,0 +1,609 @@
+"""The web page's server, asked over HTTP: what it shows, to how many, and how little that costs the pipeline."""
+
+import csv
+import http.client
+import io
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from shared.errors import EmotionError, UsageError
+from shared.messages import Outcome
+from shared.options import WebOptions
+from sink import outputs
+from sink.monitor import Monitor, Report
+from sink.output import as_json
+from sink.stats import Stats
+from sink.web import hub as hub_module
+from sink.web import pictures
+from sink.web.address import Address, parse_address
+from sink.web.hub import Hub
+from sink.web.output import Web
+from sink.web.timeline import POINTS, Timeline
+from tests.web_feed import HAPPY, LABELS, SAD, Client, events, make_image, make_result, noise, records
+
+Serve = Callable[..., Web]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Makes a page on a free port; pages still open at the end of the test are closed."""
+    made = []
+
+    def start(*cameras: str, options: WebOptions | None = None, notice: str = "") -> Web:
+        made.append(Web(Address(port=0), options or WebOptions(), cameras, notice))
+        return made[-1]
+
+    yield start
+    for web in made:
+        web.close()
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+# --- addresses ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("", "127.0.0.1:8080"),
+        ("9000", "127.0.0.1:9000"),
+        ("0.0.0.0:80", "0.0.0.0:80"),
+        ("door.example", "door.example:8080"),
+        ("[::1]:81", "[::1]:81"),
+    ],
+)
+def test_addresses(text: str, address: str) -> None:
+    assert str(parse_address(text)) == address
+
+
+@pytest.mark.parametrize("text", ["a b", ":8080", "host:99999", "host:x", "http://host", "::1", "h/../x:1"])
+def test_wrong_addresses(text: str) -> None:
+    with pytest.raises(UsageError, match="HOST:PORT"):
+        parse_address(text)
+
+
+def test_one_page_beside_files(tmp_path: Path) -> None:
+    specs = ["web=0.0.0.0:9000", f"jsonl={tmp_path / 'a.jsonl'}"]
+    assert [spec.kind for spec in outputs.parse(specs)] == ["web", "jsonl"]
+    assert outputs.files(specs) == [str(tmp_path / "a.jsonl")]
+    assert outputs.web_address(specs) == Address("0.0.0.0", 9000)
+    with pytest.raises(UsageError, match="once"):
+        outputs.parse(["web", "web=9000"])
+
+
+def test_it_is_opened_like_any_output(serve: Serve) -> None:
+    opened = outputs.open_outputs(["web=0"], cameras=["door"])
+    try:
+        assert isinstance(opened[0], Monitor)
+        assert isinstance(opened[0], Web)
+        assert Client(opened[0]).json("/api/cameras")[0]["name"] == "door"
+    finally:
+        opened[0].close()
+
+
+def test_a_port_in_use_is_one_clear_line(serve: Serve) -> None:
+    taken = serve().address
+    with pytest.raises(EmotionError, match=f"{taken.port}.*in use.*choose another") as told:
+        Web(taken, WebOptions())
+    assert "\n" not in str(told.value)
+
+
+# --- what it shows -----------------------------------------------------------------------------------------
+
+
+def test_page_and_its_files(serve: Serve) -> None:
+    client = Client(serve())
+    status, body = client.get("/")
+    assert status == 200
+    page = body.decode()
+    for name in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
+        assert client.get(name)[0] == 200, name
+    assert not re.search(r"<script(?![^>]*src=)|<style| style=| on[a-z]+=", page)
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_no_request_reaches_a_file(serve: Serve, tmp_path: Path) -> None:
+    client = Client(serve())
+    own = Path(hub_module.__file__)
+    for path in (
+        "/static/../hub.py",
+        "/static/%2e%2e/hub.py",
+        "/static/..%2fhub.py",
+        f"/static/{own}",
+        f"/static/%2F{own}",
+        "/static/",
+        "/static/vendor",
+        "/snapshot/../../etc/passwd.jpg",
+        "/snapshot/..%2f..%2fetc%2fpasswd.jpg",
+        "/stream/%2e%2e%2fx.mjpg",
+        "/hub.py",
+    ):
+        status, body = client.get(path)
+        assert status == 404, path
+        assert b"Hub" not in body
+
+
+def test_files_are_kept_by_browsers_until_they_change(serve: Serve) -> None:
+    client = Client(serve())
+    first = client.open("/static/page.css")
+    tag = first.headers["ETag"]
+    assert tag
+    assert client.get("/static/page.css", If_None_Match=tag) == (304, b"")
+
+
+def test_cameras_before_and_after_their_first_frame(serve: Serve) -> None:
+    web = serve("door", "hall", notice="Emotion recognition in use")
+    client = Client(web)
+    door, hall = client.json("/api/cameras")
+    assert (door["state"], hall["state"]) == ("waiting", "waiting")
+    assert client.get("/snapshot/door.jpg")[0] == 503
+    for seq in range(5):
+        web.write(make_result(seq, "door", faces=2), make_image())
+    web.lost("door", "superseded_detector", 3)
+    web.lost("door", "missing", 1)
+    stats = Stats()
+    web.report(Report(stats, 0.25, frozenset(["hall"])))
+    run = client.json("/api/run")
+    door, hall = run["cameras"]
+    assert (door["state"], hall["state"]) == ("live", "ended")
+    assert (door["width"], door["height"], door["faces"], door["frames"]) == (640, 360, 2, 5)
+    assert door["latency_ms"] == {"p50": 50.0, "p99": 50.0}
+    assert door["dropped"] == 4
+    assert door["reasons"] == {"superseded_detector": 3, "missing": 1}
+    assert run["lag_seconds"] == 0.25
+    assert run["labels"] == list(LABELS)
+    assert run["notice"] == "Emotion recognition in use"
+
+
+def test_states_follow_the_clock() -> None:
+    now = 100.0
+    hub = Hub(["live", "file"], clock=lambda: now)
+
+    def states() -> list[str]:
+        return [camera.state for camera in hub.status().cameras]
+
+    assert states() == ["waiting", "waiting"]
+    for seq in range(20):
+        now += 0.1
+        hub.show(make_result(seq, "live"), make_image())
+        hub.show(make_result(seq, "file", mode="lossless"), make_image())
+    assert states() == ["live", "live"]
+    assert [camera.fps for camera in hub.status().cameras] == [10.0, 10.0]
+    now += hub_module.QUIET + 0.1
+    assert states() == ["waiting", "no signal"]
+    assert hub.status().cameras[1].age_seconds == pytest.approx(hub_module.QUIET + 0.1, abs=0.01)
+    hub.lost("live", "superseded_detector", 1)  # frames come, but none is shown
+    assert states() == ["waiting", "live"]
+    hub.report(Report(Stats(), 0.0, frozenset(["file"])))
+    assert states() == ["ended", "live"]
+    hub.show(make_result(20, "file", mode="lossless", epoch="another"), make_image())
+    assert states() == ["live", "live"]
+    hub.end()
+    assert states() == ["ended", "ended"]
+
+
+def test_a_slow_camera_keeps_its_signal() -> None:
+    now = 100.0
+    hub = Hub(clock=lambda: now)
+    for seq in range(4):
+        hub.show(make_result(seq), make_image())
+        now += 10
+    assert hub.status().cameras[0].state == "live"
+    now += 25
+    assert hub.status().cameras[0].state == "no signal"
+
+
+def test_snapshot_shows_the_newest_picture_annotated(serve: Serve) -> None:
+    web = serve()
+    web.write(make_result(0), make_image(40))
+    web.write(make_result(1), make_image(90))
+    response = Client(web).open("/snapshot/cam.jpg")
+    assert response.headers["Content-Type"] == "image/jpeg"
+    assert re.search(r'inline; filename="cam-[0-9-]+\.jpg"', response.headers["Content-Disposition"])
+    image = cv2.imdecode(np.frombuffer(response.read(), np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    assert image.shape == (360, 640, 3)
+    assert abs(int(image[300, 600].mean()) - 90) < 3
+    assert abs(image[100, 40:160].astype(int) - 90).max() > 60  # the upper edge of the box
+    small = cv2.imdecode(np.frombuffer(Client(web).get("/snapshot/cam.jpg?width=300")[1], np.uint8), 1)
+    assert small is not None
+    assert small.shape == (180, 320, 3)
+    assert Client(web).get("/snapshot/nobody.jpg")[0] == 404
+
+
+def test_an_unreadable_frame_says_so(serve: Serve) -> None:
+    web = serve()
+    web.write(make_result(0, faces=0, outcome=Outcome.error("not a picture"), width=0, height=0), None)
+    status, body = Client(web).get("/snapshot/cam.jpg")
+    assert status == 200
+    image = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    assert image.shape == (360, 640, 3)
+    assert Client(web).json("/api/cameras")[0]["errors"] == 1
+
+
+def test_events_carry_the_documented_lines(serve: Serve) -> None:
+    web = serve()
+    results = [make_result(0), make_result(1, faces=0)]
+    web.write(results[0], make_image())
+    response = Client(web).open("/api/events")
+    assert response.headers["Content-Type"].startswith("text/event-stream")
+    stream = events(response)
+    assert [next(stream)[0], next(stream)[0]] == ["status", "timeline"]
+    assert next(stream) == ("result", as_json(results[0]))
+    web.write(results[1], None)
+    found = next(data for kind, data in stream if kind == "result")
+    assert found == as_json(results[1])
+    threading.Thread(target=web.close).start()
+    rest = list(stream)
+    assert rest[-1] == ("end", {})
+    assert [data["state"] for kind, data in rest if kind == "status"][-1] == "ended"
+
+
+def test_live_records_carry_pictures_of_the_cameras_asked_for(serve: Serve) -> None:
+    web = serve()
+    for camera in ("a", "b", "c"):
+        web.write(make_result(0, camera), make_image(width=1280, height=720))
+    found = []
+    for head, body in records(Client(web).open("/api/live?camera=a&camera=c&width=400")):
+        if head["kind"] == "picture":
+            image = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
+            assert image is not None
+            found.append((head["camera"], image.shape))
+        elif head["kind"] == "result":
+            assert head["faces"][0]["probabilities"]["happy"] == 0.9
+            assert body == b""
+        if len(found) == 2:
+            break
+    assert found == [("a", (270, 480, 3)), ("c", (270, 480, 3))]
+
+
+def test_motion_jpeg(serve: Serve) -> None:
+    web = serve()
+    web.write(make_result(0), make_image(50))
+    response = Client(web).open("/stream/cam.mjpg")
+    assert response.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=frame"
+
+    def part() -> int:
+        """The brightness of the next picture."""
+        assert response.readline() == b"--frame\r\n"
+        assert response.readline() == b"Content-Type: image/jpeg\r\n"
+        length = int(response.readline().split()[1])
+        assert response.readline() == b"\r\n"
+        image = cv2.imdecode(np.frombuffer(response.read(length), np.uint8), cv2.IMREAD_COLOR)
+        assert response.readline() == b"\r\n"
+        assert image is not None
+        return round(float(image[300:, 500:].mean()) / 10) * 10
+
+    assert part() == 50
+    web.write(make_result(1), make_image(200))
+    assert part() == 200
+    assert Client(web).get("/stream/nobody.mjpg")[0] == 404
+
+
+def test_results_as_lines_and_as_a_table(serve: Serve) -> None:
+    web = serve()
+    results = [make_result(seq, camera, faces=seq) for seq in range(3) for camera in ("a", "b")]
+    for result in results:
+        web.write(result, None)
+    response = Client(web).open("/api/results")
+    assert re.search(r'attachment; filename="emotions-[0-9-]+\.jsonl"', response.headers["Content-Disposition"])
+    assert [json.loads(line) for line in response.read().splitlines()] == [as_json(r) for r in results]
+    body = Client(web).get("/api/results?format=csv&camera=b")[1]
+    rows = list(csv.DictReader(io.StringIO(body.decode())))
+    assert [(row["camera"], row["seq"], row["face"]) for row in rows] == [
+        ("b", "0", ""), ("b", "1", "1"), ("b", "2", "1"), ("b", "2", "2")
+    ]  # fmt: skip
+    assert rows[1]["p_happy"] == "0.9"
+    assert Client(web).get("/api/results?format=xml")[0] == 422
+
+
+def test_what_is_kept_is_bounded() -> None:
+    hub = Hub()
+    crowd = make_result(0, faces=256)
+    for _ in range(2 * hub_module.KEPT_FACES // 256):
+        hub.show(crowd, None)
+    assert sum(len(r.faces) for r in hub.results()) <= hub_module.KEPT_FACES
+    empty = make_result(1, faces=0)
+    for _ in range(hub_module.KEPT_FRAMES + 10):
+        hub.show(empty, None)
+    assert len(hub.results()) == hub_module.KEPT_FRAMES
+
+
+def test_timeline_of_a_file_follows_the_medium() -> None:
+    timeline = Timeline()
+    for n in range(30):
+        probabilities = [HAPPY] if n < 10 else [SAD, SAD] if n < 20 else []
+        timeline.add(make_result(n, mode="lossless", media_time=n / 10), probabilities)
+    timeline.add(make_result(30, mode="lossless", media_time=3.0), [HAPPY])
+    assert timeline.axis == "medium"
+    assert list(timeline.points) == [(0.0, HAPPY), (1.0, SAD), (2.0, None)]
+    assert timeline.since(timeline.age, 2) == [(2.0, None)]
+    assert timeline.since(timeline.age - 1, 2) == list(timeline.points)
+    age = timeline.age
+    timeline.add(make_result(0, mode="lossless", media_time=0.0), [HAPPY])
+    assert timeline.age == age + 1
+    assert not timeline.points
+
+
+def test_timeline_of_a_camera_follows_the_clock_and_shows_gaps() -> None:
+    timeline = Timeline()
+    for at in (100.0, 100.5, 101.0, 110.0, 111.0):
+        timeline.add(make_result(0, captured_at=at, media_time=0.0), [HAPPY])
+    assert list(timeline.points) == [(100.0, HAPPY), (101.0, HAPPY), (102.0, None), (110.0, HAPPY)]
+    for n in range(3 * POINTS):
+        timeline.add(make_result(0, captured_at=200.0 + n), [HAPPY])
+    assert len(timeline.points) == POINTS
+    assert len(timeline.since(timeline.age, 0)) == POINTS
+
+
+# --- viewers -----------------------------------------------------------------------------------------------
+
+
+def seqs(response: Any, last: int, found: list[int], pause: float = 0.0) -> None:
+    """Collect the numbers of pictures until the last one has come."""
+    for head, _ in records(response):
+        if head["kind"] == "picture":
+            found.append(head["seq"])
+            if head["seq"] >= last:
+                return
+            time.sleep(pause)
+
+
+def test_a_slow_viewer_skips_and_slows_nobody(serve: Serve) -> None:
+    """Pictures that hardly compress, as fast as they can be written; one viewer takes a long time over each."""
+    web = serve()
+    web.write(make_result(0), noise(0, 1280, 720))
+    slow: list[int] = []
+    fast: list[int] = []
+    last = 60
+    idle = Client(web).open("/api/live?width=0&fps=60")  # reads nothing at all
+    threads = [
+        threading.Thread(target=seqs, args=(Client(web).open("/api/live?width=0&fps=60"), last, found, pause))
+        for found, pause in ((slow, 0.5), (fast, 0.0))
+    ]
+    for thread in threads:
+        thread.start()
+    image = noise(1, 1280, 720)
+    worst = 0.0
+    for seq in range(1, last + 1):
+        started = time.monotonic()
+        web.write(make_result(seq), image)
+        worst = max(worst, time.monotonic() - started)
+        time.sleep(0.05)
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    idle.close()
+    assert fast[-1] == slow[-1] == last
+    assert len(slow) < len(fast)
+    assert slow == sorted(set(slow))
+    # A picture has 700 kB here: had they queued up for the slow viewer, it would not have come to the end so soon.
+    assert len(slow) < last / 3
+    assert worst < 1.0  # a frame is handed over at once, however viewers do
+
+
+def test_ten_viewers_share_every_picture(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    render = pictures.render
+
+    def counted(shot: hub_module.Shot, *arguments: Any) -> bytes:
+        made.append(shot.number)
+        return render(shot, *arguments)
+
+    monkeypatch.setattr(pictures, "render", counted)
+    web = serve()
+    web.write(make_result(0), make_image())
+    last = 20
+    found: list[list[int]] = [[] for _ in range(10)]
+    threads = [
+        threading.Thread(target=seqs, args=(Client(web).open("/api/live?width=640&fps=60"), last, seen))
+        for seen in found
+    ]
+    for thread in threads:
+        thread.start()
+    until(lambda: all(found))
+    for seq in range(1, last + 1):
+        web.write(make_result(seq), make_image(seq))
+        time.sleep(0.05)
+    for thread in threads:
+        thread.join(30)
+    assert [seen[-1] for seen in found] == [last] * 10
+    assert len(made) == len(set(made)) <= last + 1
+
+
+def test_viewers_are_limited_and_their_seats_come_free(serve: Serve) -> None:
+    web = serve(options=WebOptions(web_viewers=2))
+    client = Client(web)
+    open_ones = [client.open("/api/events"), client.open("/api/live")]
+    status, body = client.get("/api/live")
+    assert status == 503
+    assert b"--web-viewers" in body
+    until(lambda: client.json("/api/run")["viewers"] == 1)
+    for response in open_ones:
+        response.close()
+    until(lambda: client.json("/api/run")["viewers"] == 0)
+    again = client.open("/api/live")
+    assert again.status == 200
+    again.close()
+
+
+def test_pictures_are_fetched_for_viewers_only(serve: Serve) -> None:
+    now = 100.0
+    hub = Hub(clock=lambda: now)
+
+    def wanted(frames: int = 100) -> int:
+        """Pictures asked for in as many frames at 30 fps of each of two cameras."""
+        nonlocal now
+        count = 0
+        for seq in range(frames):
+            now += 1 / 30
+            count += hub.wants_image(make_result(seq, "a").info)
+            count += hub.wants_image(make_result(seq, "b").info)
+        return count
+
+    assert 6 <= wanted() <= 8  # one a second each
+    hub.watch(1)
+    assert wanted() == 200
+    hub.watch(-1)
+    wanted(40)
+    assert 6 <= wanted() <= 8
+    hub.glance()
+    assert wanted() == 200
+
+
+def test_the_pictures_cost_nothing_while_nobody_looks(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def counted(shot: hub_module.Shot, *_: Any) -> bytes:
+        made.append(shot.number)
+        return b""
+
+    monkeypatch.setattr(pictures, "render", counted)
+    web = serve()
+    with Client(web).open("/api/events") as response:  # results alone are cheap
+        for seq in range(20):
+            web.write(make_result(seq), make_image())
+        found: dict[str, Any] = next(data for kind, data in events(response) if kind == "result")
+        assert found["camera"] == "cam"
+    assert not made
+
+
+# --- in a run ----------------------------------------------------------------------------------------------
+
+
+def page_of(process: "subprocess.Popen[str]") -> tuple[str, int]:
+    """Host and port that a run prints."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if match := re.search(r"web page: http://([0-9.a-z]+):(\d+)/", line):
+            return match[1], int(match[2])
+    raise AssertionError("no page was announced")
+
+
+def folder_of_pictures(tmp_path: Path, count: int) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for n in range(count):
+        cv2.imwrite(str(folder / f"{n}.jpg"), make_image(60 + n))
+    return folder
+
+
+def test_a_run_shows_its_page_and_says_when_it_ends(tmp_path: Path) -> None:
+    folder = folder_of_pictures(tmp_path, 150)
+    out = tmp_path / "results.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emotion", "run", f"--source=door={folder}", "--output=web=127.0.0.1:0",
+         f"--output=jsonl={out}", "--scan-width=160"],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        host, port = page_of(process)
+        connection = http.client.HTTPConnection(host, port, timeout=90)
+        connection.request("GET", "/api/live?width=0")
+        kinds: list[str] = []
+        with connection.getresponse() as response:
+            for head, _ in records(response):
+                kinds.append(head["kind"])
+                if head["kind"] == "status":
+                    status = head
+        connection.close()
+        assert kinds[-1] == "end"
+        assert "picture" in kinds
+        assert status["cameras"][0]["name"] == "door"
+        assert status["cameras"][0]["state"] == "ended"
+        assert status["cameras"][0]["frames"] == 150
+        told = process.communicate(timeout=60)[1]
+        assert process.returncode == 0, told
+    finally:
+        process.kill()
+        process.communicate()
+    assert len(out.read_text().splitlines()) == 150
+    assert "127.0.0.1:" not in told.partition("written")[2]
+
+
+def test_a_person_at_a_terminal_gets_a_page_without_asking(tmp_path: Path) -> None:
+    folder = folder_of_pictures(tmp_path, 2)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emotion", "run", f"--source={folder}", "--scan-width=160"], stderr=theirs
+    )
+    os.close(theirs)
+    told = b""
+    try:
+        while chunk := _read(ours):
+            told += chunk
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert re.search(rb"web page: http://127\.0\.0\.1:\d+/\r?\n", told), told
+
+
+def _read(descriptor: int) -> bytes:
+    """What the terminal got; empty at its end, which Linux tells by an error."""
+    try:
+        return os.read(descriptor, 4096)
+    except OSError:
+        return b""
+
+
+def test_a_run_on_every_address_prints_its_token_once(tmp_path: Path) -> None:
+    folder = folder_of_pictures(tmp_path, 1)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emotion", "run", f"--source={folder}", "--loop", "--mode=live",
+         "--output=web=0.0.0.0:0", "--scan-width=160"],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if "web page" in line)
+        match = re.search(r"http://localhost:(\d+)/\?token=([\w-]{32})", line)
+        assert match
+        connection = http.client.HTTPConnection("127.0.0.1", int(match[1]), timeout=20)
+        for headers, status in (({}, 401), ({"Authorization": f"Bearer {match[2]}"}, 200)):
+            connection.request("GET", "/api/run", headers=headers)
+            with connection.getresponse() as response:
+                assert response.status == status
+                response.read()
+        connection.close()
+    finally:
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=60)[1]
+    assert match[2] not in rest
+    assert process.returncode == 0, rest
+
+
+def test_a_taken_port_ends_the_run_before_anything_starts(serve: Serve) -> None:
+    port = serve().address.port
+    done = subprocess.run(
+        [sys.executable, "-m", "emotion", "run", "--source=sample", f"--output=web=127.0.0.1:{port}"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    told = [line for line in done.stderr.splitlines() if " INFO " not in line]
+    assert len(told) == 1
+    assert str(port) in told[0]
+    assert "--output web=" in told[0]
