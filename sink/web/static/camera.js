@@ -47,6 +47,7 @@ export class Camera extends EventTarget {
   result(result) {
     this.#result = result;
     this.#faces.update(result, performance.now());
+    if (result.width && this.#image.complete) this.#faces.cut(result.width);
   }
 
   timeline(told, labels) {

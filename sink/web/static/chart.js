@@ -32,7 +32,7 @@ export class Chart {
 
   /** Draw, in the colours of the present theme. */
   draw(labels) {
-    const theme = labels.map(colour).join() + getComputedStyle(this.#box).color;
+    const theme = labels.map(colour).join();
     if (theme !== this.#theme || this.#plot === null) {
       this.#theme = theme;
       this.#labels = labels;

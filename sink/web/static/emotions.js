@@ -5,10 +5,21 @@ const SPARE = ["#3aa6a6", "#c2779a", "#7d9b3c", "#a08264"];
 /** The seven in the order of the data set, for the time before the first result tells. */
 export const USUAL = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 
-/** The colour of an emotion in the present theme. */
+let style = null;
+const known = new Map();
+
+/** The colour of an emotion in the present theme; asking the style each time would cost a layout. */
 export function colour(name, index) {
-  const set = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-  return set || SPARE[index % SPARE.length];
+  if (!known.has(name)) {
+    style ??= getComputedStyle(document.documentElement);
+    known.set(name, style.getPropertyValue(`--${name}`).trim() || SPARE[index % SPARE.length]);
+  }
+  return known.get(name);
+}
+
+/** The theme is another one. */
+export function forgetColours() {
+  known.clear();
 }
 
 /** 0.914 as "91 %". */

@@ -4,12 +4,14 @@ import { percent } from "./emotions.js";
 
 const STAYS = 700; // ms that a face stays when it is not found for a moment
 const TEXT_EVERY = 200; // ms; figures that change faster cannot be read
+const CUT_EVERY = 150; // ms
 const MOST = 12;
 
 export class Faces {
   #box;
   #image;
   #shown = new Map();
+  #cutAt = 0;
   #template = document.getElementById("face");
 
   constructor(box, image) {
@@ -46,9 +48,14 @@ export class Faces {
   /** Cut the faces out of the picture that is shown, which is `width` pixels wide in the results' terms. */
   cut(width) {
     const scale = this.#image.naturalWidth / width;
-    if (!Number.isFinite(scale)) return;
-    for (const { face, thumb, root } of this.#shown.values()) {
-      if (root.classList.contains("gone")) continue;
+    if (!scale || !Number.isFinite(scale)) return;
+    const now = performance.now();
+    const all = now - this.#cutAt >= CUT_EVERY;
+    if (all) this.#cutAt = now;
+    for (const panel of this.#shown.values()) {
+      const { face, thumb } = panel;
+      if (panel.has && (!all || now - panel.seen > 150)) continue;
+      panel.has = true;
       const [x, y, w, h] = face.box.map((v) => v * scale);
       thumb.drawImage(this.#image, x, y, w, h, 0, 0, thumb.canvas.width, thumb.canvas.height);
     }
@@ -75,6 +82,7 @@ export class Faces {
       which: root.querySelector(".which"),
       thumb: root.querySelector("canvas").getContext("2d"),
       told: 0,
+      has: false,
     };
     const next = [...this.#shown.values()].find((other) => other.track > face.track);
     this.#box.insertBefore(root, next?.root ?? null);
@@ -89,7 +97,7 @@ export class Faces {
     const write = now - panel.told >= TEXT_EVERY;
     for (const row of panel.rows) {
       const share = values[row.name] ?? 0;
-      row.fill.style.transform = `scaleX(${share})`;
+      row.fill.style.setProperty("--share", share);
       row.row.classList.toggle("best", row.name === name);
       if (write) row.figure.textContent = percent(share);
     }

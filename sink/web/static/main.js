@@ -1,7 +1,7 @@
 // The page: all cameras in a grid, and how the run does.
 
 import { Camera } from "./camera.js";
-import { milliseconds, seconds, USUAL } from "./emotions.js";
+import { forgetColours, milliseconds, seconds, USUAL } from "./emotions.js";
 import { Stream } from "./stream.js";
 
 const $ = (id) => document.getElementById(id);
@@ -9,6 +9,7 @@ const WIDTHS = [320, 480, 640, 960, 1280, 1920];
 
 const cameras = new Map();
 const inView = new Set();
+const fresh = new Map();
 const stream = new Stream();
 let labels = USUAL;
 let paused = false;
@@ -34,7 +35,10 @@ stream.addEventListener("status", ({ detail: status }) => {
   if (!ended) state("live");
   banner("");
 });
-stream.addEventListener("result", ({ detail }) => cameras.get(detail.camera)?.result(detail));
+stream.addEventListener("result", ({ detail }) => {
+  if (!fresh.size) requestAnimationFrame(paint);
+  fresh.set(detail.camera, detail);
+});
 stream.addEventListener("picture", ({ detail }) => cameras.get(detail.camera)?.picture(detail.body));
 stream.addEventListener("timeline", ({ detail }) => cameras.get(detail.camera)?.timeline(detail, labels));
 stream.addEventListener("lost", ({ detail }) => {
@@ -51,6 +55,12 @@ stream.addEventListener("end", () => {
   keepResults();
   setInterval(lookForNext, 10000);
 });
+
+/** Show the newest results; those that came in between, no screen could have shown. */
+function paint() {
+  for (const [name, result] of fresh) cameras.get(name)?.result(result);
+  fresh.clear();
+}
 
 /** The server goes away now: fetch what can be downloaded while it is still there. */
 async function keepResults() {
@@ -83,6 +93,8 @@ function add(name) {
   const after = [...cameras.keys()].sort().find((other) => other > name && cameras.get(other).root.isConnected);
   $("cameras").insertBefore(camera.root, after ? cameras.get(after).root : null);
   $("cameras").dataset.count = String(cameras.size);
+  $("cameras").classList.toggle("dense", cameras.size > 4);
+  $("cameras").classList.toggle("crowd", cameras.size > 6);
   $("empty").hidden = true;
   camera.addEventListener("enlarge", () => enlarge(large === camera ? null : camera));
   camera.root.querySelector(".screen").addEventListener("dblclick", () => enlarge(large === camera ? null : camera));
@@ -171,6 +183,7 @@ function changeTheme() {
 }
 
 function redraw() {
+  forgetColours();
   for (const camera of cameras.values()) camera.redraw(labels);
 }
 
