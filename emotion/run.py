@@ -32,6 +32,7 @@ from shared.options import (
     ModelOptions,
     ProducerOptions,
     RunOptions,
+    ShowOptions,
     SinkOptions,
     WebOptions,
 )
@@ -170,9 +171,8 @@ class Run:
         for n in range(workers.classifiers):
             self._supervisor.start(self._plan("classifier_worker", f"classifier-{n}", classifier, model))
         to_stdout = any(spec.endswith("=-") for spec in self._sink.output)
-        self._supervisor.start(
-            self._plan("sink", "sink", self._sink, self._page.options, ends=True, keep_stdout=to_stdout)
-        )
+        how = build(ShowOptions, self._values), self._page.options
+        self._supervisor.start(self._plan("sink", "sink", self._sink, *how, ends=True, keep_stdout=to_stdout))
         self._expected = workers.detectors + workers.classifiers + 1
 
     def _wait_until_ready(self, streams: Streams) -> None:
@@ -384,6 +384,7 @@ COMMAND = Command(
     (
         ProducerOptions,
         SinkOptions,
+        ShowOptions,
         WebOptions,
         RunOptions,
         DetectorOptions,

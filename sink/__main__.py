@@ -5,7 +5,7 @@ import sys
 from shared.cli import Command, Values
 from shared.errors import UsageError
 from shared.messages import CAMERA_NAME
-from shared.options import CommonOptions, LinkOptions, SinkOptions, WebOptions
+from shared.options import CommonOptions, LinkOptions, ShowOptions, SinkOptions, WebOptions
 from shared.service import Service, open_streams
 from shared.settings import build
 from shared.watchdog import Watchdog
@@ -25,7 +25,7 @@ def run(values: Values) -> None:
     if not CAMERA_NAME.fullmatch(options.sink):
         raise UsageError(f"--sink {options.sink!r}: use letters, digits, '_', '.' and '-', 64 at the most")
     parse(options.output)
-    web = build(WebOptions, values)
+    web, show = build(WebOptions, values), build(ShowOptions, values)
     service = Service("sink", link.slot, build(CommonOptions, values), link.parent)
     service.start()
     streams = open_streams(link, service)
@@ -40,6 +40,7 @@ def run(values: Values) -> None:
                 fps=options.video_fps,
                 web=web,
                 cameras=options.expect,
+                notice=show.notice,
                 announce=link.parent is None,  # else the runner does
             ),
             options.hold_back,
@@ -52,7 +53,7 @@ def run(values: Values) -> None:
 COMMAND = Command(
     "sink",
     "Show and store results in order: stream `emotions` in.",
-    (LinkOptions, SinkOptions, WebOptions),
+    (LinkOptions, SinkOptions, ShowOptions, WebOptions),
     run,
 )
 

@@ -202,7 +202,7 @@ def _lines(table: Sequence[Sequence[object]]) -> bytes:
 def as_csv(results: Sequence[Result]) -> Iterator[bytes]:
     """The results as a table with its heading, in pieces, without those of a model with other labels. Pure."""
     labels = next((result.labels for result in results if result.faces), tuple(COLOURS))
-    yield _lines([[*_FIXED, *(PREFIX + name for name in labels)]])
+    yield _lines([[*_FIXED, *(prefix + name for prefix in (PREFIX, RAW_PREFIX) for name in labels)]])
     for result in results:
         if not result.faces or result.labels == labels:
             yield _lines(rows(result, len(labels)))

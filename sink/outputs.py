@@ -88,6 +88,7 @@ def open_outputs(
     threads: int = 1,
     web: WebOptions | None = None,
     cameras: Sequence[str] = (),
+    notice: str = "",
     announce: bool = False,
 ) -> list[Output]:
     """Open every output to resume; `[]` for none.
@@ -99,6 +100,7 @@ def open_outputs(
         threads: threads of a video's encoder.
         web: who may look at the web page.
         cameras: cameras that the web page shows before their first frame.
+        notice: a line to show with the pictures.
         announce: whether to print where the web page is.
 
     Raises:
@@ -111,7 +113,8 @@ def open_outputs(
             if spec.kind == "web":
                 from sink.web.output import Web
 
-                outputs.append(Web(parse_address(spec.target), web or WebOptions(), cameras, announce=announce))
+                address = parse_address(spec.target)
+                outputs.append(Web(address, web or WebOptions(), cameras, notice, announce=announce))
             else:
                 outputs.append(_open(spec, many, fps, threads))
     except EmotionError:

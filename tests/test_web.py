@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -333,16 +334,24 @@ def test_what_is_kept_is_bounded() -> None:
 
 def test_timeline_of_a_file_follows_the_medium() -> None:
     timeline = Timeline()
-    for n in range(30):
-        probabilities = [HAPPY] if n < 10 else [SAD, SAD] if n < 20 else []
-        timeline.add(make_result(n, mode="lossless", media_time=n / 10), probabilities)
-    timeline.add(make_result(30, mode="lossless", media_time=3.0), [HAPPY])
+
+    def add(n: int, faces: int, probabilities: tuple[float, ...] = HAPPY) -> None:
+        about: dict[str, Any] = {"mode": "lossless", "media_time": n / 10}
+        timeline.add(make_result(n, faces=faces, probabilities=probabilities, **about))
+
+    for n in range(10):
+        add(n, 1)
+    for n in range(10, 20):
+        add(n, 2, SAD)
+    for n in range(20, 30):
+        add(n, 0)
+    add(30, 1)
     assert timeline.axis == "medium"
     assert list(timeline.points) == [(0.0, HAPPY), (1.0, SAD), (2.0, None)]
     assert timeline.since(timeline.age, 2) == [(2.0, None)]
     assert timeline.since(timeline.age - 1, 2) == list(timeline.points)
     age = timeline.age
-    timeline.add(make_result(0, mode="lossless", media_time=0.0), [HAPPY])
+    add(0, 1)
     assert timeline.age == age + 1
     assert not timeline.points
 
@@ -350,12 +359,24 @@ def test_timeline_of_a_file_follows_the_medium() -> None:
 def test_timeline_of_a_camera_follows_the_clock_and_shows_gaps() -> None:
     timeline = Timeline()
     for at in (100.0, 100.5, 101.0, 110.0, 111.0):
-        timeline.add(make_result(0, captured_at=at, media_time=0.0), [HAPPY])
+        timeline.add(make_result(0, captured_at=at, media_time=0.0))
     assert list(timeline.points) == [(100.0, HAPPY), (101.0, HAPPY), (102.0, None), (110.0, HAPPY)]
     for n in range(3 * POINTS):
-        timeline.add(make_result(0, captured_at=200.0 + n), [HAPPY])
+        timeline.add(make_result(0, captured_at=200.0 + n))
     assert len(timeline.points) == POINTS
     assert len(timeline.since(timeline.age, 0)) == POINTS
+
+
+def test_only_confirmed_faces_count() -> None:
+    timeline, hub = Timeline(), Hub()
+    result = make_result(0, captured_at=100.0, faces=2)
+    doubtful = replace(result.faces[1], confirmed=False, probabilities=SAD)
+    result = replace(result, faces=(result.faces[0], doubtful))
+    timeline.add(result)
+    timeline.end()
+    assert list(timeline.points) == [(100.0, HAPPY)]
+    hub.show(result, None)
+    assert hub.status().cameras[0].faces == 1
 
 
 # --- viewers -----------------------------------------------------------------------------------------------

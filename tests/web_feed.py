@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.messages import OK, Box, FrameInfo, Outcome
+from shared.messages import OK, Box, FrameInfo, Outcome, Prediction
 from sink.output import Face, Image, Result
 from sink.web.output import Web
 
@@ -30,7 +30,7 @@ def make_result(
     about: dict[str, Any] = {"source": "test", "epoch": "e", "captured_at": time.time(), "media_time": seq / 10}
     about |= {"width": 640, "height": 360, "mode": "live", **changes}
     boxes = [Box(40 + 150 * n, 100, 120, 120) for n in range(faces)]
-    found = tuple(Face(n + 1, box, 1.0, probabilities) for n, box in enumerate(boxes))
+    found = tuple(Face.alone(n + 1, Prediction(box, 1.0, probabilities)) for n, box in enumerate(boxes))
     return Result(FrameInfo(camera=camera, seq=seq, **about), outcome, LABELS, found, 0.05)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from shared.messages import FrameInfo
 from sink.monitor import Report
-from sink.output import Face, Image, Result
+from sink.output import Image, Result
 from sink.web.model import CameraStatus, Latency, RunStatus, State
 from sink.web.timeline import Point, Timeline
 
@@ -108,7 +108,7 @@ class Hub:
                 lane.shot = Shot(lane.number, result, None if failed else image)
             if result.labels:
                 self._labels = result.labels
-            lane.timeline.add(result, [shown(face) for face in result.faces])
+            lane.timeline.add(result)
             self._keep(result)
         self.changed()
 
@@ -240,13 +240,8 @@ class Hub:
             errors=lane.errors,
             dropped=sum(lane.dropped.values()) + lane.missing,
             reasons={**lane.dropped, **({"missing": lane.missing} if lane.missing else {})},
-            faces=len(lane.result.faces) if lane.result else 0,
+            faces=len(lane.result.shown) if lane.result else 0,
         )
-
-
-def shown(face: Face) -> tuple[float, ...]:
-    """The probabilities that are shown of a face."""
-    return face.probabilities
 
 
 def _state(lane: Lane, now: float) -> State:

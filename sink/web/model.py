@@ -32,7 +32,7 @@ class CameraStatus(BaseModel):
     errors: int = Field(description="of these, frames that could not be read")
     dropped: int = Field(description="frames that were not shown")
     reasons: dict[str, int] = Field(description="why they were not")
-    faces: int = Field(description="in the newest frame")
+    faces: int = Field(description="confirmed ones in the newest frame")
 
 
 class RunStatus(BaseModel):

@@ -1,7 +1,6 @@
 """How the emotions of one camera went over the last minutes."""
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,7 +16,7 @@ Point = tuple[float, tuple[float, ...] | None]
 
 @dataclass(slots=True)
 class Timeline:
-    """Mean probabilities of all faces, a point per second.
+    """Mean probabilities of all confirmed faces, a point per second.
 
     Time is the clock's where a camera is live (seconds since 1970) and the medium's where a file is read, which
     may go faster or slower than the clock. It begins anew where time goes back.
@@ -35,8 +34,8 @@ class Timeline:
     _sums: list[float] = field(default_factory=list)
     _faces: int = 0
 
-    def add(self, result: Result, shown: Sequence[Sequence[float]]) -> None:
-        """Take in one result; `shown` holds each face's probabilities."""
+    def add(self, result: Result) -> None:
+        """Take in one result."""
         axis: Literal["clock", "medium"] = "clock" if result.info.mode == "live" else "medium"
         time = result.info.captured_at if axis == "clock" else result.info.media_time
         start = time // STEP * STEP
@@ -45,10 +44,10 @@ class Timeline:
             self.points.clear()
         if start != self._at:
             self._close(start)
-        for probabilities in shown:
-            if len(self._sums) != len(probabilities):
-                self._sums, self._faces = [0.0] * len(probabilities), 0
-            self._sums = [a + b for a, b in zip(self._sums, probabilities, strict=True)]
+        for face in result.shown:
+            if len(self._sums) != len(face.probabilities):
+                self._sums, self._faces = [0.0] * len(face.probabilities), 0
+            self._sums = [a + b for a, b in zip(self._sums, face.probabilities, strict=True)]
             self._faces += 1
 
     def since(self, age: int, closed: int) -> list[Point]:

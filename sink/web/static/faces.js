@@ -21,7 +21,7 @@ export class Faces {
 
   /** Show the faces of a result. */
   update(result, now) {
-    const faces = result.faces.filter((face) => face.confirmed !== false).slice(0, MOST);
+    const faces = result.faces.filter((face) => face.confirmed).slice(0, MOST);
     for (const face of faces) {
       const id = `${result.epoch} ${face.track}`;
       const panel = this.#shown.get(id) ?? this.#make(id, face);
@@ -64,7 +64,7 @@ export class Faces {
   #make(id, face) {
     const root = this.#template.content.firstElementChild.cloneNode(true);
     const list = root.querySelector("ul");
-    const rows = Object.keys(shares(face)).map((name) => {
+    const rows = Object.keys(face.probabilities).map((name) => {
       const row = list.appendChild(document.createElement("li"));
       const label = row.appendChild(document.createElement("span"));
       label.textContent = name;
@@ -92,8 +92,8 @@ export class Faces {
 
   #fill(panel, now) {
     const { face } = panel;
-    const values = shares(face);
-    const name = face.label ?? face.emotion;
+    const values = face.probabilities;
+    const name = face.emotion;
     const write = now - panel.told >= TEXT_EVERY;
     for (const row of panel.rows) {
       const share = values[row.name] ?? 0;
@@ -105,12 +105,8 @@ export class Faces {
     panel.told = now;
     panel.root.style.setProperty("--own", `var(--${name}, var(--accent))`);
     panel.main.textContent = face.uncertain ? "uncertain" : name;
-    panel.which.textContent = `face ${face.track} · ${percent(values[name] ?? face.confidence)}`;
+    panel.root.classList.toggle("uncertain", face.uncertain);
+    panel.which.textContent = `face ${face.track} · ${percent(face.confidence)}`;
     panel.root.setAttribute("aria-label", `Face ${face.track}: ${panel.main.textContent}`);
   }
-}
-
-/** The probabilities to show: smoothed over time where there are such. */
-function shares(face) {
-  return face.smoothed ?? face.probabilities;
 }
