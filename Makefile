@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input --quiet install --require-hashes --only-binary :all:
 export PYTHON SOURCE
 
-.PHONY: help run test test-containers lint format bench clean
+.PHONY: help run test test-containers chaos lint format bench clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -16,6 +16,7 @@ help:
 	@echo "make run [SOURCE=sample|0|rtsp://...|clip.mp4|folder/] [ARGS='more flags']   the pipeline; results in out/"
 	@echo "make test [ARGS='-k word']   all tests"
 	@echo "make test-containers         docker-compose.yml on a Docker engine: builds, runs, kills, restarts"
+	@echo "make chaos                   break everything on purpose, and check that nothing is lost (CHAOS_MINUTES=30)"
 	@echo "make lint                    ruff and mypy"
 	@echo "make format                  format the code"
 	@echo "make bench                   measure this machine"
@@ -34,6 +35,9 @@ test-containers: $(VENV)/.dev
 	@answer=$$(docker info 2>&1) || { echo "No Docker engine answers, so containers cannot be tested here:" >&2; \
 		echo "$$answer" | tail -n 1 >&2; exit 1; }
 	@TEST_CONTAINERS=1 $(PY) -m pytest tests/test_containers.py -x -s -v $(ARGS)
+
+chaos: $(VENV)/.dev
+	@$(PY) -m tests.chaos $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(PY) -m ruff check .

@@ -48,6 +48,8 @@ class OpenVinoBackend:
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": self._threads,
             "PERFORMANCE_HINT": "LATENCY",
+            # Else the first thread of each process is tied to the first core, however many of them there are.
+            "ENABLE_CPU_PINNING": False,
         }
         if self._cache is not None:
             config["CACHE_DIR"] = str(self._cache)

@@ -2,6 +2,7 @@
 
 import logging
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError
@@ -22,8 +23,7 @@ LINGER = 0.1
 class Flight:
     """Frames that were appended and not yet shown by every sink.
 
-    `done` is what the sinks last told. A frame whose answer was lost, or that an earlier producer appended,
-    counts as a frame but has no known id or size.
+    `done` is what the sinks last told. `known` holds seq, stream id and bytes of those that are to be deleted.
     """
 
     max_frames: int
@@ -49,10 +49,12 @@ class Flight:
             ids.append(stream_id)
         return ids
 
-    def restart(self, seq: int) -> None:
-        """The server forgot frames: go on with `seq`."""
-        self.next_seq, self.done, self.bytes = seq, 0, 0
-        self.known.clear()
+    def restart(self, seq: int, known: Sequence[tuple[int, str, int]]) -> None:
+        """Go on with `seq` where an earlier producer stopped, or where the server's memory ends. `known`: what
+        lies in the stream."""
+        self.next_seq, self.done = seq, 0
+        self.known = deque(known)
+        self.bytes = sum(size for _, _, size in known)
 
     def filled(self, part: float = 1.0) -> bool:
         """Whether this part of the room is taken."""
@@ -67,7 +69,9 @@ def run_lossless(job: Job, start: int) -> None:
         EmotionError: the source failed, or another producer has taken the camera over.
         Stopped: told to stop before the end.
     """
-    flight = Flight(job.options.in_flight, job.options.in_flight_bytes, start)
+    flight = Flight(job.options.in_flight, job.options.in_flight_bytes)
+    if start:
+        flight.restart(start, _lying(job))
     while not job.context.stop.is_set():
         _wait_for_room(job, flight)
         picture = job.source.read()
@@ -97,8 +101,12 @@ def _wait_for_room(job: Job, flight: Flight) -> None:
 def _go_back(job: Job, flight: Flight, position: int) -> None:
     """The server has forgotten frames: send them again. Sinks leave out what they have shown before."""
     log.warning("camera %s: Redis knows %d frames, not %d: going back", job.camera, position, flight.next_seq)
-    flight.restart(position)
+    flight.restart(position, _lying(job))
     job.source.open(position)
+
+
+def _lying(job: Job, since: int = 0) -> list[tuple[int, str, int]]:
+    return job.patiently(lambda: job.streams.frames_of(job.camera, job.epoch, since))
 
 
 def _look(job: Job, flight: Flight) -> int | None:
@@ -127,7 +135,8 @@ def _append(job: Job, flight: Flight, frame: Frame) -> bool:
                 return True
         position = job.patiently(lambda: _reclaim(job))
         if position == flight.next_seq + 1:
-            flight.add(None, 0)
+            lying = _lying(job, flight.next_seq)
+            flight.add(*(lying[0][1:] if lying else (None, 0)))
             return True
         if position != flight.next_seq:
             _go_back(job, flight, position)

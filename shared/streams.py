@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from shared import scripts
 from shared.errors import EmotionError
 from shared.keys import Keys
-from shared.messages import Fields, Frame, encode_frame
+from shared.messages import Fields, Frame, encode_frame, salvage
 
 if TYPE_CHECKING:
     import redis
@@ -143,6 +143,26 @@ class Streams:
         if not sinks:
             return None
         return min(progress.shown.get((sink, camera, epoch), 0) for sink in sinks)
+
+    def frames_of(self, camera: str, epoch: str, since: int = 0) -> list[tuple[int, str, int]]:
+        """The frames of a camera that lie in the stream: seq, stream id and bytes of the JPEG, in order, from the
+        seq `since` on. Looks at the stream from its end, so it costs little for the newest ones."""
+        found: list[tuple[int, str, int]] = []
+        before = "+"
+        while page := cast(
+            list[tuple[bytes, Fields]], self.client.xrevrange(self.keys.frames, before, "-", count=16)
+        ):
+            before = f"({page[-1][0].decode()}"
+            for i, fields in page:
+                placed = salvage(fields, i.decode())
+                if placed is None or (placed.info.camera, placed.info.epoch) != (camera, epoch):
+                    continue
+                if placed.info.seq < since:
+                    return found[::-1]
+                found.append((placed.info.seq, placed.frame_id, len(fields.get(b"j", b""))))
+                if placed.info.seq == since:
+                    return found[::-1]
+        return found[::-1]
 
     def memory_limit(self) -> int:
         """Bytes of data that the server may hold; 0 where it has no limit or does not say."""

@@ -256,3 +256,11 @@ def test_tensorflow_agrees_with_the_committed_int8_model() -> None:
         stage.close()
     assert np.abs(found[0] - found[1]).max() < 0.1
     assert np.abs(found[0] - found[1]).mean() < 0.01
+
+
+def test_inference_is_not_tied_to_one_core(manifest: Manifest) -> None:
+    """OpenVINO ties the first thread of every process to the same core, unless it is told not to."""
+    backend = OpenVinoBackend(manifest, "fp32", "consensus")
+    backend.open()
+    assert backend._request.get_compiled_model().get_property("ENABLE_CPU_PINNING") is False
+    backend.close()

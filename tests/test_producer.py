@@ -22,6 +22,7 @@ from shared.keys import Keys
 from shared.messages import Frame, decode_frame
 from shared.options import ProducerOptions
 from shared.streams import Streams
+from tests.conftest import append_frames, make_frame
 from tests.test_sources import Counts, encoded, noise, write_video
 
 Factory = Callable[[], Streams]
@@ -415,3 +416,33 @@ def test_the_mode_of_a_run(folder: Path) -> None:
         plan(options(folder, loop=True, mode="lossless"))
     with pytest.raises(UsageError, match="no source"):
         plan(ProducerOptions())
+
+
+def test_a_restarted_producer_deletes_the_frames_of_the_one_before(
+    factory: Factory, streams: Streams, folder: Path
+) -> None:
+    """Nobody else would: Redis would fill up with every restart."""
+    show(streams, 0)
+    stop = threading.Event()
+    thread, failures = in_background(options(folder, in_flight=10), factory, stop)
+    wait_for(lambda: len(frames(streams)) == 10)
+    stop.set()
+    thread.join(5)
+    thread, failures = in_background(options(folder, in_flight=10), factory, threading.Event())
+    for count in range(5, 41, 5):
+        show(streams, count)
+        wait_for(lambda count=count: streams.position("pics", "run") >= min(40, count + 10))  # type: ignore[misc]
+    thread.join(10)
+    assert not thread.is_alive()
+    assert not failures
+    assert frames(streams) == []
+
+
+def test_frames_of_a_camera_are_found(streams: Streams) -> None:
+    append_frames(streams, 20, "one")
+    ids = append_frames(streams, 20, "two")
+    streams.client.xadd(streams.keys.frames, {"h": b"\xc1"})
+    size = len(make_frame().jpeg)
+    assert streams.frames_of("two", "run", 18) == [(18, ids[18], size), (19, ids[19], size)]
+    assert [seq for seq, _, _ in streams.frames_of("one", "run")] == list(range(20))
+    assert streams.frames_of("one", "another run") == []

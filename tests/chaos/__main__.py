@@ -1,0 +1,57 @@
+"""`python -m tests.chaos`: runs a pipeline while everything goes wrong, and checks that nothing was lost.
+
+CHAOS_SEED picks where chance starts, CHAOS_MINUTES how long it goes on (default: every fault once, under a
+minute), CHAOS_KEEP a folder for the logs.
+"""
+
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.chaos.live import live_wave
+from tests.chaos.lossless import Wave
+from tests.chaos.plant import Plant, plant
+from tests.chaos.report import Outcome, Report
+
+WAVES: Mapping[str, Callable[[Plant, random.Random], Outcome]] = {
+    "lossless": lambda plant, chance: Wave(plant, chance).run(),
+    "real": lambda plant, chance: Wave(plant, chance, real=True).run(),
+    "live": live_wave,
+}
+"""Lossless with stages that take no time; lossless with the real ones; live."""
+
+
+def main() -> int:
+    """Returns the exit code: 0 if all invariants held. Arguments choose among the waves."""
+    kinds = sys.argv[1:] or [*WAVES]
+    seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
+    minutes = float(os.environ.get("CHAOS_MINUTES") or 0)
+    print(f"CHAOS_SEED={seed}", flush=True)
+    chance = random.Random(seed)
+    keep = os.environ.get("CHAOS_KEEP")
+    directory = Path(keep or tempfile.mkdtemp(prefix="chaos-"))
+    report = Report(seed)
+    began = time.monotonic()
+    try:
+        for number in range(1000):
+            for kind in kinds:
+                with plant(directory / f"{number}-{kind}", kind) as made:
+                    report.add(kind, WAVES[kind](made, chance))
+            if time.monotonic() - began > minutes * 60 or report.failed:
+                break
+    finally:
+        if not keep and not report.failed:
+            shutil.rmtree(directory, ignore_errors=True)
+    report.print(time.monotonic() - began)
+    if report.failed:
+        print(f"logs are in {directory}")
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

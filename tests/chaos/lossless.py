@@ -1,0 +1,157 @@
+"""A lossless run during which every fault occurs, spread over its progress."""
+
+import random
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import av
+import cv2
+
+from shared.options import DetectorOptions, ProducerOptions
+from tests.chaos.checks import Verdict, check_drained, check_ends, check_order
+from tests.chaos.faults import LOSSLESS, REAL
+from tests.chaos.plant import MEMORY, Plant
+from tests.chaos.report import Outcome
+from tests.chaos.stages import POISONS, write_folder
+from tests.pictures import SAMPLE
+
+CAMERAS = ("north", "east", "south", "west")
+FRAMES = 750
+"""Per camera, with stages that take no time; and with the real ones:"""
+REAL_FRAMES = 40
+STUCK = 60.0
+"""Seconds without any progress after which a run counts as stuck."""
+IDLE = 1.0
+MOST_IDLE = 0.35
+"""Share of a core that a process without work may take."""
+SETTLE = 5.0
+
+
+class Wave:
+    """One run. `real`: with the detector and classifier that are shipped, on fewer pictures."""
+
+    def __init__(self, plant: Plant, chance: random.Random, *, real: bool = False) -> None:
+        self._plant = plant
+        self._chance = chance
+        self._real = real
+        self._epoch = f"run{chance.randrange(10**6)}"
+        self._count = REAL_FRAMES if real else FRAMES
+        self._outcome = Outcome(Verdict())
+        self._poisons: Mapping[str, Mapping[int, str]] = {}
+
+    def run(self) -> Outcome:
+        """Run it to its end and check everything."""
+        plant, verdict = self._plant, self._outcome.verdict
+        began = time.monotonic()
+        self._prepare()
+        self._harm()
+        if self._wait(self._total, "the end"):
+            self._check_idle()
+        ends = plant.stop(
+            [n for k in ("detector", "classifier", "lines", "tables", "producer") for n in plant.names(k)]
+        )
+        check_ends(verdict, ends)
+        check_drained(verdict, plant)
+        check_order(
+            verdict, plant, self._epoch, dict.fromkeys(CAMERAS, self._count), self._poisons, marked=not self._real
+        )
+        left = plant.streams.length(plant.streams.keys.frames)
+        verdict.expect(left <= 64, f"{left} frames are left in the stream")
+        verdict.expect(plant.peak_memory < MEMORY // 2, f"Redis took {plant.peak_memory} bytes")
+        self._outcome.figures |= {
+            "frames": self._total,
+            "poisoned frames": sum(len(p) for p in self._poisons.values()),
+            "processes restarted": sum(plant.restarts.values()),
+            "connections cut by the proxy": sum(plant.proxy.cuts.values()),
+            "peak Redis memory, MiB": round(plant.peak_memory / 2**20, 1),
+            "seconds": round(time.monotonic() - began),
+        }
+        return self._outcome
+
+    @property
+    def _total(self) -> int:
+        return self._count * len(CAMERAS)
+
+    def _prepare(self) -> None:
+        plant, chance = self._plant, self._chance
+        folders = {camera: plant.directory / "pictures" / camera for camera in CAMERAS}
+        if self._real:
+            self._poisons = {camera: {3: "broken"} for camera in CAMERAS}
+            for folder in folders.values():
+                write_faces(folder, self._count)
+            settings = DetectorOptions(scan_width=160, min_face=0.3, scale_factor=1.3)
+            plant.start_workers(["detector_worker"], ["classifier_worker"], settings)
+        else:
+            places = chance.sample(range(self._total), 14)
+            kinds = [*POISONS, "crash-detector", *["raise-detector"] * 2, "raise-classifier", *["broken"] * 5]
+            chosen = dict(zip(places, kinds, strict=True))
+            self._poisons = {
+                camera: {p % self._count: k for p, k in chosen.items() if p // self._count == n}
+                for n, camera in enumerate(CAMERAS)
+            }
+            for camera, folder in folders.items():
+                write_folder(folder, self._count, dict(self._poisons[camera]))
+            plant.start_workers(["tests.chaos.stages", "detector"], ["tests.chaos.stages", "classifier"])
+        sources = tuple(f"{camera}={folder}" for camera, folder in folders.items())
+        plant.start_producer(
+            ProducerOptions(
+                source=sources, mode="lossless", run_id=self._epoch, in_flight=32 if self._real else 64
+            )
+        )
+
+    def _harm(self) -> None:
+        """One fault after the other, each when the run has got a little further."""
+        names = [*REAL] if self._real else [*LOSSLESS]
+        self._chance.shuffle(names)
+        for n, name in enumerate(names, 1):
+            if not self._wait(n * self._total // (len(names) + 2), name):
+                return
+            LOSSLESS[name](self._plant, self._chance)
+            self._outcome.faults[name] += 1
+
+    def _wait(self, count: int, what: str) -> bool:
+        """Until so many frames are shown. False: nothing moves any more."""
+        moved, before = time.monotonic(), (-1, -1)
+        while True:
+            progress = self._plant.progress()
+            shown = self._plant.shown(CAMERAS, self._epoch)
+            now = (shown, sum(progress.work.values()))
+            if shown >= count and (count < self._total or progress.all_shown(CAMERAS, ended=True)):
+                return True
+            if now != before:
+                moved, before = time.monotonic(), now
+            elif time.monotonic() - moved > STUCK:
+                self._outcome.verdict.wrong.append(f"stuck at {shown} of {self._total} before {what}")
+                return False
+            time.sleep(0.02)
+
+    def _check_idle(self) -> None:
+        """All is done: what is still pending (garbage, say) settles, then nobody may be busy."""
+        plant = self._plant
+        deadline = time.monotonic() + SETTLE + STUCK / 3
+        while time.monotonic() < deadline:
+            verdict = Verdict()
+            check_drained(verdict, plant)
+            if not verdict.wrong and all(plant.running(n) for n in plant.names("detector")):
+                break
+            time.sleep(0.2)
+        before = plant.cpu_seconds()
+        time.sleep(IDLE)
+        for name, used in plant.cpu_seconds().items():
+            busy = (used - before.get(name, used)) / IDLE
+            name_of = self._outcome.figures
+            name_of["most CPU while idle"] = max(name_of.get("most CPU while idle", 0), round(busy, 2))
+            self._outcome.verdict.expect(busy < MOST_IDLE, f"{name} takes {busy:.0%} of a core with nothing to do")
+
+
+def write_faces(folder: Path, count: int) -> None:
+    """Small pictures with faces, one of them damaged."""
+    folder.mkdir(parents=True)
+    with av.open(str(SAMPLE)) as clip:
+        for n, frame in enumerate(clip.decode(video=0)):
+            if n == count:
+                break
+            small = cv2.resize(frame.to_ndarray(format="bgr24"), (160, 90))
+            cv2.imwrite(str(folder / f"{n}.jpg"), small)
+    (folder / "3.jpg").write_bytes(b"\xff\xd8 no picture")
