@@ -1,5 +1,6 @@
 """JPEG bytes from anywhere: their size and soundness are read from the markers before anything is decoded."""
 
+import re
 from typing import Any
 
 import cv2
@@ -14,7 +15,13 @@ MAX_SCANS = 100
 _SOI, _EOI, _SOS, _DNL = 0xD8, 0xD9, 0xDA, 0xDC
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15
 _BETWEEN_SCANS = frozenset({0xC4, 0xCC, _SOS, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})
-_WITHIN_SCANS = frozenset({0x00, *range(0xD0, 0xD8)})  # 0xFF as data, restart markers
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # a marker that is neither 0xFF as data nor a restart
+_REDUCTIONS = {
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    1: cv2.IMREAD_GRAYSCALE,
+}
 
 
 class JpegError(ValueError):
@@ -63,9 +70,44 @@ def decode_jpeg(data: bytes, *, color: bool) -> npt.NDArray[np.uint8]:
         JpegError: as `check_jpeg`, or the decoder gives up.
     """
     check_jpeg(data)
-    flags = (cv2.IMREAD_COLOR if color else cv2.IMREAD_GRAYSCALE) | cv2.IMREAD_IGNORE_ORIENTATION
+    return _decode(data, cv2.IMREAD_COLOR if color else cv2.IMREAD_GRAYSCALE)
+
+
+class GrayJpeg:
+    """A JPEG that is decoded to gray, at a fraction of its size, when somebody wants to see it.
+
+    Attributes:
+        width, height: of the whole picture, pixels.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        """Check `data`, decoding nothing.
+
+        Raises:
+            JpegError: as `check_jpeg`.
+        """
+        self.width, self.height = check_jpeg(data)
+        self._data = data
+        self._finest: npt.NDArray[np.uint8] | None = None
+        self._reduction = 0
+
+    def reduced(self, most: float) -> npt.NDArray[np.uint8]:
+        """The picture, uint8 `[height / n, width / n]`, rounded up, with n = 1, 2, 4 or 8, at most `most`.
+
+        It may be finer, where it has been decoded so before. Without EXIF rotation, as by `decode_jpeg`.
+
+        Raises:
+            JpegError: the decoder gives up.
+        """
+        wanted = next(n for n in _REDUCTIONS if n <= max(most, 1))
+        if self._finest is None or self._reduction > wanted:
+            self._finest, self._reduction = _decode(self._data, _REDUCTIONS[wanted]), wanted
+        return self._finest
+
+
+def _decode(data: bytes, flags: int) -> npt.NDArray[np.uint8]:
     try:
-        image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as e:
         raise JpegError(f"decoder failed: {e.err}") from None
     if image is None:
@@ -119,14 +161,7 @@ def _skip(data: bytes, at: int) -> int:
 
 def _end_of_scan(data: bytes, at: int) -> int:
     """The position of the marker that ends the scan whose data begins at `at`."""
-    while True:
-        at = data.find(b"\xff", at)
-        if at < 0 or at + 1 >= len(data):
-            raise JpegError("JPEG is cut off")
-        follows = data[at + 1]
-        if follows == 0xFF:
-            at += 1
-        elif follows in _WITHIN_SCANS:
-            at += 2
-        else:
-            return at
+    found = _AFTER_SCAN.search(data, at)
+    if found is None:
+        raise JpegError("JPEG is cut off")
+    return found.start()

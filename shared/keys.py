@@ -57,6 +57,10 @@ class Keys:
         return self.name("stats")
 
     @property
+    def hints(self) -> str:
+        return self.name("hints")
+
+    @property
     def workers(self) -> str:
         return self.name("workers")
 

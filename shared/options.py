@@ -102,6 +102,13 @@ class DetectorOptions:
         640, "pixels that wider frames are scaled down to for the search; 0: never", low=0, high=16384
     )
     max_faces: int = option(64, "most faces taken from one frame, the surest first", low=1, high=256)
+    scan_every: int = option(
+        60,
+        "video: frames from one scan of the whole picture to the next; between them faces are searched where they"
+        " were, and where something moved; 1: scan every frame",
+        low=1,
+        high=100_000,
+    )
     detect_batch: int = option(4, "frames that a detector takes at once", low=1, high=256)
 
 

@@ -51,13 +51,27 @@ return id
 """
 
 # The hop: a result is appended only if its input's acknowledgement counted, so a worker that was thought dead
-# cannot append a second one.
+# cannot append a second one. Hints are stored as `<id of the frame> <data>` per camera; newer frames' stay.
 HOP = """#!lua flags=allow-oom
-local source, target, dead, progress = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local source, target, dead, progress, hints = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, maxlen, deadlen = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local deadbytes, deadtotal = tonumber(ARGV[4]), tonumber(ARGV[5])
+local ttl, first = ARGV[6], 8 + 3 * tonumber(ARGV[7])
 local counted = 0
-for i = 6, #ARGV, 4 do
+local function newer(a, b)
+  local ms, n = string.match(a, '^(%d+)-(%d+)')
+  local than_ms, than_n = string.match(b, '^(%d+)-(%d+) ')
+  if not than_ms then return true end
+  ms, than_ms = tonumber(ms), tonumber(than_ms)
+  return ms > than_ms or (ms == than_ms and tonumber(n) > tonumber(than_n))
+end
+for i = 8, first - 1, 3 do
+  local camera, id, data = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local known = redis.call('HGET', hints, camera)
+  if not known or newer(id, known) then redis.call('HSET', hints, camera, id .. ' ' .. data) end
+end
+if first > 8 then redis.call('PEXPIRE', hints, ttl) end
+for i = first, #ARGV, 4 do
   local id, payload, reason, deliveries = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local original = reason ~= '' and redis.call('XRANGE', source, id, id) or {}
   if redis.call('XACK', source, group, id) == 1 then

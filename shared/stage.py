@@ -1,12 +1,15 @@
 """The contract of a stage: a plain object that knows neither Redis nor threads."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from shared.messages import Message, Outcome
 
 In = TypeVar("In", bound=Message, contravariant=True)
 Out = TypeVar("Out", bound=Message, covariant=True)
+
+Hints = dict[str, bytes]
+"""What a stage noted of each camera a moment ago, in its own form. Any of it may be old, missing or garbage."""
 
 
 class Stage(Protocol[In, Out]):
@@ -34,3 +37,18 @@ class Stage(Protocol[In, Out]):
 
     def close(self) -> None:
         """Free what `open` took."""
+
+
+@runtime_checkable
+class HintedStage(Stage[In, Out], Protocol[In, Out]):
+    """A stage that is faster when it knows what it, or another worker, saw of a camera a moment ago.
+
+    The worker loop keeps its notes between two batches; a stage that is none of this kind costs nothing.
+    """
+
+    def process_hinted(self, batch: Sequence[In], hints: Hints) -> Sequence[Out]:
+        """As `process`; reads what is known of the batch's cameras from `hints`, and writes there what is new.
+
+        Results may depend on hints only as a prediction: without any, the work takes longer, nothing else.
+        """
+        ...

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from redis.exceptions import ResponseError
 
-from shared import scripts
+from shared import hints, scripts
 from shared.errors import EmotionError
+from shared.hints import HINT_SECONDS, Hint
 from shared.keys import Keys
 from shared.messages import Fields, Frame, encode_frame, salvage
 
@@ -191,6 +192,21 @@ class Streams:
         block_ms = None if block is None else max(1, int(block * 1000))
         return self._read(stream, group, consumer, ">", count, block_ms)
 
+    def read_hinted(
+        self, stream: str, group: str, consumer: str, count: int, block: float
+    ) -> tuple[list[Entry], dict[str, Hint]]:
+        """As `read_new`, with the hints about all cameras as they are at that moment, in the same round trip."""
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.xreadgroup(group, consumer, {stream: ">"}, count=count, block=max(1, int(block * 1000)))
+        pipeline.hgetall(self.keys.hints)
+        reply, table = cast(Any, pipeline.execute())
+        return _entries(reply), hints.parse(table)
+
+    def forget_hints(self, cameras: Sequence[str]) -> None:
+        """Delete what was noted of these cameras."""
+        if cameras:
+            self.client.hdel(self.keys.hints, *cameras)
+
     def read_own(self, stream: str, group: str, consumer: str, after: str, count: int) -> list[Entry]:
         """Entries that `consumer` got but did not acknowledge, behind the id `after`. Entries that were trimmed
         meanwhile come with no fields."""
@@ -200,7 +216,7 @@ class Streams:
         self, stream: str, group: str, consumer: str, after: str, count: int, block_ms: int | None
     ) -> list[Entry]:
         reply = cast(Any, self.client.xreadgroup(group, consumer, {stream: after}, count=count, block=block_ms))
-        return [Entry(i.decode(), fields or {}) for _, entries in reply or () for i, fields in entries]
+        return _entries(reply)
 
     def recover(
         self,
@@ -238,19 +254,31 @@ class Streams:
         return [Entry(i.decode(), fields or {}, deliveries[i]) for i, fields in claimed if i is not None]
 
     def hop(
-        self, source: str, group: str, target: str, results: Sequence[Done], *, limit: int | None = None
+        self,
+        source: str,
+        group: str,
+        target: str,
+        results: Sequence[Done],
+        *,
+        limit: int | None = None,
+        notes: Mapping[str, Hint] | None = None,
     ) -> int:
         """Acknowledge inputs and append their results, each only if its acknowledgement counted.
 
-        `limit` bounds the target stream's length (live mode).
+        `limit` bounds the target stream's length (live mode). `notes` about cameras are stored, each unless there
+        is one from a newer frame.
 
         Returns:
             How many acknowledgements counted.
         """
         args: list[Any] = [group, limit or 0, DEAD_LENGTH, DEAD_BYTES, DEAD_TOTAL]
+        args += [int(HINT_SECONDS * 1000), len(notes or ())]
+        for camera, hint in (notes or {}).items():
+            args += [camera, hint.frame_id, hint.data]
         for r in results:
             args += [r.id, r.payload, r.dead, r.deliveries]
-        return int(self._hop([source, target, self.keys.dead, self.keys.progress], args))
+        keys = self.keys
+        return int(self._hop([source, target, keys.dead, keys.progress, keys.hints], args))
 
     def leave(self, stream: str, group: str, consumer: str) -> None:
         """Remove a consumer that will not come back, unless it has entries pending."""
@@ -338,7 +366,7 @@ class Streams:
     def forget(self) -> None:
         """Delete everything of this shard but its dead letters; those go after a week."""
         k = self.keys
-        self.client.delete(k.frames, k.faces, k.emotions, k.progress, k.stats, k.workers)
+        self.client.delete(k.frames, k.faces, k.emotions, k.progress, k.stats, k.workers, k.hints)
         self.client.expire(k.dead, DEAD_DAYS * 86_400)
 
     # --- dead letters ------------------------------------------------------------------------------------
@@ -384,6 +412,10 @@ class Streams:
     def workers(self) -> dict[str, bytes]:
         found = cast(dict[bytes, bytes], self.client.hgetall(self.keys.workers))
         return {name.decode(): text for name, text in found.items()}
+
+
+def _entries(reply: Any) -> list[Entry]:
+    return [Entry(i.decode(), fields or {}) for _, entries in reply or () for i, fields in entries]
 
 
 def _count(value: Any, epoch: str) -> int:

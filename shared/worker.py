@@ -15,12 +15,13 @@ from redis.exceptions import RedisError
 
 from shared.cli import Values
 from shared.errors import DecodeError, NewerSchema, UsageError
+from shared.hints import Hint, stale
 from shared.messages import Message, Outcome, salvage
 from shared.metrics import Metrics
 from shared.options import CommonOptions, LinkOptions
 from shared.service import Service, open_streams
 from shared.settings import build
-from shared.stage import Stage
+from shared.stage import HintedStage, Hints, Stage
 from shared.streams import LIVE_RESULTS, Done, Entry, Streams, id_seconds
 from shared.watchdog import Watchdog
 
@@ -82,6 +83,9 @@ class Worker(Generic[In, Out]):
         self._offset = 0.0
         self._next_claim = 0.0
         self._left: dict[str, float] = {}
+        self._hinted: HintedStage[In, Out] | None = stage if isinstance(stage, HintedStage) else None
+        self._hints: Hints = {}
+        self._stale: set[str] = set()
 
     def run(self) -> None:
         """Work until the service is stopped; reconnect for as long as it takes.
@@ -117,13 +121,27 @@ class Worker(Generic[In, Out]):
                 if self._redelivered(streams.recover(route.source, route.group, worker, 1, idle=idle, skip=skip)):
                     continue
                 self._next_claim = time.monotonic() + idle / 4
-            entries = streams.read_new(route.source, route.group, worker, self._policy.batch, BLOCK)
+            entries = self._read()
             if self._behind(entries):
                 self._catch_up(entries)
             else:
                 self._handle(entries)
 
+    def _read(self) -> list[Entry]:
+        """A batch of new messages; with it what is known of the cameras, if the stage cares."""
+        route, streams, worker = self._route, self._streams, self._service.worker
+        if self._hinted is None:
+            return streams.read_new(route.source, route.group, worker, self._policy.batch, BLOCK)
+        entries, hints = streams.read_hinted(route.source, route.group, worker, self._policy.batch, BLOCK)
+        if entries:
+            old = stale(hints, id_seconds(entries[-1].id))
+            self._stale.update(old)
+            self._hints = {camera: hint.data for camera, hint in hints.items() if camera not in old}
+        return entries
+
     def _housekeeping(self) -> None:
+        self._streams.forget_hints(tuple(self._stale))
+        self._stale.clear()
         self._offset = self._streams.clock_offset()
         self._streams.trim_used(self._streams.keys.faces)
         self._service.observe_lag(self._streams, self._route.source, self._route.group)
@@ -189,17 +207,30 @@ class Worker(Generic[In, Out]):
                     work.append((entry, message))
                 else:
                     done[entry.id] = settled
+            before = dict(self._hints)
             done.update((d.id, d) for d in self._process(work))
+        notes = self._notes([message for _, message in work], before)
+        self._stale.difference_update(notes)
         self._streams.hop(
             self._route.source,
             self._route.group,
             self._route.target,
             [done[e.id] for e in entries if e.id in done],
             limit=None if lossless else LIVE_RESULTS,  # nothing of a lossless run is trimmed by length
+            notes=notes,
         )
         self._metrics.dead_letters.inc(sum(1 for d in done.values() if d.dead))
         self._metrics.frames.inc(len(done))
         self._metrics.batch(len(entries), time.perf_counter() - started)
+
+    def _notes(self, messages: Sequence[In], before: Hints) -> dict[str, Hint]:
+        """What the stage has noted since `before`, each with the newest of these messages' frames."""
+        newest = {message.info.camera: message.frame_id for message in messages}
+        return {
+            camera: Hint(newest[camera], data)
+            for camera, data in self._hints.items()
+            if camera in newest and before.get(camera) is not data
+        }
 
     def _garbage(self, entry: Entry, error: DecodeError) -> Done:
         log.warning("%s: entry %s is not a message (%s): set aside", self._route.source, entry.id, error)
@@ -254,7 +285,11 @@ class Worker(Generic[In, Out]):
         if not work:
             return []
         try:
-            results = self._stage.process([message for _, message in work])
+            messages = [message for _, message in work]
+            if self._hinted is None:
+                results = self._stage.process(messages)
+            else:
+                results = self._hinted.process_hinted(messages, self._hints)
             payloads = [self._route.encode(result) for result in results]
             self._route.observe(self._metrics, results)
             return [Done(e.id, p, deliveries=e.deliveries) for (e, _), p in zip(work, payloads, strict=True)]

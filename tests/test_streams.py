@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from emotion.server import EmbeddedServer
 from shared.connection import connect
+from shared.hints import Hint, stale
 from shared.keys import Keys, shard_of, shard_tag
 from shared.messages import decode_frame
 from shared.streams import DEAD_BYTES, Done, LeaseLost, Streams
@@ -236,3 +237,61 @@ def test_when_memory_is_full_only_new_frames_are_refused(tmp_path: Path) -> None
         assert streams.append_frame(make_frame(len(ids)), "me")
     finally:
         server.stop()
+
+
+# --- hints -------------------------------------------------------------------------------------------------
+
+
+def test_hints_come_with_the_batch_and_go_with_the_hop(streams: Streams) -> None:
+    ids = append_frames(streams, 2)
+    streams.ensure_group(streams.keys.frames, "detector")
+    found, known = streams.read_hinted(streams.keys.frames, "detector", "w", 1, 0.1)
+    assert ([e.id for e in found], known) == (ids[:1], {})
+    note = {"cam": Hint(ids[0], b"\x00 any \xff bytes")}
+    assert streams.hop(streams.keys.frames, "detector", streams.keys.faces, [Done(ids[0], b"x")], notes=note) == 1
+    found, known = streams.read_hinted(streams.keys.frames, "detector", "w", 1, 0.1)
+    assert ([e.id for e in found], known) == (ids[1:], note)
+    assert 0 < streams.client.pttl(streams.keys.hints) <= 10_000
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [("5-0", "5-1"), ("9-0", "10-0"), ("1-10", "2-9"), ("1-9", "1-10"), ("3-0", "1700000000000-0")],
+)
+def test_only_hints_of_newer_frames_overwrite(streams: Streams, earlier: str, later: str) -> None:
+    def note(frame_id: str, data: bytes) -> object:
+        streams.hop(streams.keys.frames, "g", streams.keys.faces, [], notes={"cam": Hint(frame_id, data)})
+        return streams.client.hget(streams.keys.hints, "cam")
+
+    streams.ensure_group(streams.keys.frames, "g")
+    assert note(earlier, b"first") == earlier.encode() + b" first"
+    assert note(later, b"second") == later.encode() + b" second"
+    assert note(earlier, b"late") == later.encode() + b" second"
+    assert note(later, b"again") == later.encode() + b" second"
+
+
+def test_garbage_among_hints_is_left_out_and_overwritten(streams: Streams) -> None:
+    streams.ensure_group(streams.keys.frames, "g")
+    streams.client.hset(
+        streams.keys.hints, mapping={"cam": b"garbage", "one": b"1-x y", "two": b"", "ok": b"1-0 "}
+    )
+    assert streams.read_hinted(streams.keys.frames, "g", "w", 1, 0.01)[1] == {"ok": Hint("1-0", b"")}
+    streams.hop(streams.keys.frames, "g", streams.keys.faces, [], notes={"cam": Hint("1-1", b"new")})
+    assert streams.read_hinted(streams.keys.frames, "g", "w", 1, 0.01)[1]["cam"] == Hint("1-1", b"new")
+
+
+def test_hints_are_stored_even_when_another_worker_was_faster(streams: Streams) -> None:
+    (frame,) = append_frames(streams, 1)
+    streams.ensure_group(streams.keys.frames, "g")
+    done = [Done(frame, b"x")]
+    assert streams.hop(streams.keys.frames, "g", streams.keys.faces, done, notes={"cam": Hint(frame, b"d")}) == 0
+    assert entries(streams, streams.keys.faces) == []
+    assert streams.client.hget(streams.keys.hints, "cam") == frame.encode() + b" d"
+
+
+def test_old_hints_are_stale_and_can_be_forgotten(streams: Streams) -> None:
+    hints = {"old": Hint("1000-0", b""), "new": Hint("15000-0", b""), "future": Hint("99000-0", b"")}
+    assert stale(hints, 16.0) == ["old", "future"]
+    streams.client.hset(streams.keys.hints, mapping={"old": "1000-0 ", "new": "15000-0 "})
+    streams.forget_hints(["old"])
+    assert streams.client.hkeys(streams.keys.hints) == [b"new"]

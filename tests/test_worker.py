@@ -28,6 +28,7 @@ from shared.messages import (
 )
 from shared.options import CommonOptions
 from shared.service import Service
+from shared.stage import HintedStage, Hints
 from shared.streams import Streams
 from shared.watchdog import EXIT_STUCK, Watchdog
 from shared.worker import Policy, Route, Worker
@@ -57,6 +58,21 @@ class Echo:
 
     def close(self) -> None:
         pass
+
+
+class Remembering(Echo):
+    """Notes the seq of each frame, and what it knew when it saw it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: list[tuple[int, int | None]] = []
+
+    def process_hinted(self, batch: Sequence[Frame], hints: Hints) -> Sequence[Detections]:
+        for frame in batch:
+            known = hints.get(frame.info.camera)
+            self.known.append((frame.info.seq, None if known is None else int(known)))
+            hints[frame.info.camera] = str(frame.info.seq).encode()
+        return self.process(batch)
 
 
 def own_connection(streams: Streams) -> Streams:
@@ -280,3 +296,59 @@ def test_a_stuck_batch_ends_the_process() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == EXIT_STUCK
     assert "stuck for more than 0.2 s in a test" in done.stderr
+
+
+# --- hints -------------------------------------------------------------------------------------------------
+
+
+def test_a_stage_knows_what_it_noted_before(streams: Streams) -> None:
+    stage = Remembering()
+    assert isinstance(stage, HintedStage)
+    with working(streams, stage):
+        for seq in range(5):
+            append(streams, [seq])
+            until(lambda seq=seq: len(results(streams)) == seq + 1)  # type: ignore[misc]
+    assert stage.known == [(0, None), (1, 0), (2, 1), (3, 2), (4, 3)]
+
+
+def test_two_workers_share_what_is_known_of_a_camera(streams: Streams) -> None:
+    one, two = Remembering(), Remembering()
+    with working(streams, one, "0"), working(streams, two, "1"):
+        for seq in range(30):
+            append(streams, [seq])
+            until(lambda seq=seq: len(results(streams)) == seq + 1)  # type: ignore[misc]
+    assert sorted(one.known + two.known) == [(seq, seq - 1 if seq else None) for seq in range(30)]
+    assert one.known
+    assert two.known
+
+
+def test_hints_lost_with_a_flush_are_only_missed(streams: Streams) -> None:
+    stage = Remembering()
+    with working(streams, stage):
+        append(streams, [0, 1])
+        until(lambda: len(results(streams)) == 2)
+        streams.client.delete(streams.keys.hints)
+        append(streams, [2])
+        until(lambda: len(results(streams)) == 3)
+        append(streams, [3])
+        until(lambda: len(results(streams)) == 4)
+    assert stage.known[-2:] == [(2, None), (3, 2)]
+    assert [d.outcome.status for d in results(streams)] == ["ok"] * 4
+
+
+def test_hints_from_another_time_are_not_used_and_go(streams: Streams) -> None:
+    streams.client.hset(streams.keys.hints, mapping={"cam": b"1000-0 7", "gone": b"1000-0 7"})
+    stage = Remembering()
+    append(streams, [0])
+    with working(streams, stage):
+        until(lambda: len(results(streams)) == 1)
+        until(lambda: streams.client.hkeys(streams.keys.hints) == [b"cam"])
+    assert stage.known == [(0, None)]
+    assert str(streams.client.hget(streams.keys.hints, "cam")).endswith(" 0'")
+
+
+def test_a_stage_without_hints_leaves_none(streams: Streams) -> None:
+    append(streams, range(3))
+    with working(streams, Echo()):
+        until(lambda: len(results(streams)) == 3)
+    assert not streams.client.exists(streams.keys.hints)

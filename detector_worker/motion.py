@@ -1,0 +1,80 @@
+"""Where something moved in a picture: cheap, from thumbnails. Pure functions."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from detector_worker.cascade import Gray
+from detector_worker.memory import GRID, Thumbnail
+from shared.messages import Box
+
+CHANGE = 10
+"""Gray levels by which a cell's mean must change to count as moved, beyond what the whole picture changed."""
+LEAST = 6
+"""Cells along each side of an area that is searched because something in it moved."""
+SAMPLES = 5
+"""Rows and columns of a cell that are looked at."""
+
+Mask = npt.NDArray[np.bool_]
+
+
+def grid(width: int, height: int) -> tuple[int, int]:
+    """Rows and columns of a thumbnail: GRID along the longer side, in proportion along the other."""
+    unit = max(height, width) / GRID
+    return max(1, round(height / unit)), max(1, round(width / unit))
+
+
+def thumbnail(gray: Gray, shape: tuple[int, int]) -> Thumbnail:
+    """The frame, uint8 `[height, width]`, as a thumbnail of `shape`."""
+    height, width = gray.shape
+    rows, columns = shape
+    step = max(1, min(height // rows, width // columns) // SAMPLES)
+    return np.asarray(cv2.resize(gray[::step, ::step], (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def in_pixels(area: Box, shape: tuple[int, int], width: int, height: int) -> Box:
+    """An area of cells in pixels of a picture of `width` x `height`."""
+    rows, columns = shape
+    left, right = (v * width // columns for v in (area.x, area.x + area.width))
+    top, bottom = (v * height // rows for v in (area.y, area.y + area.height))
+    return Box(left, top, max(1, right - left), max(1, bottom - top))
+
+
+def cells_of(boxes: Iterable[Box], width: int, height: int, shape: tuple[int, int]) -> Mask:
+    """The cells that heads and the bodies below them cover; boxes in pixels of `width` x `height`."""
+    rows, columns = shape
+    mask = np.zeros(shape, np.bool_)
+
+    def cover(left: float, top: float, right: float, bottom: float) -> None:
+        across = slice(max(0, int(left * columns / width)), max(0, math.ceil(right * columns / width)))
+        mask[max(0, int(top * rows / height)) : max(0, math.ceil(bottom * rows / height)), across] = True
+
+    for x, y, w, h in ((box.x, box.y, box.width, box.height) for box in boxes):
+        cover(x - 0.4 * w, y - 0.5 * h, x + 1.4 * w, y + h)
+        cover(x - w, y + h, x + 2 * w, y + 4 * h)
+    return mask
+
+
+def moved(now: Thumbnail, before: Thumbnail) -> Mask:
+    """The cells that changed more than the picture as a whole, bool of the thumbnails' shape."""
+    difference = now.astype(np.int16) - before
+    change = difference - int(np.median(difference))
+    return np.asarray(np.abs(change) > CHANGE)
+
+
+def areas(mask: Mask) -> Sequence[Box]:
+    """Where to search for what moved, in cells, the smallest first: groups of cells that lie close together, with
+    a margin, because a face is larger than those of its edges that changed."""
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8))
+    count, _, stats, _ = cv2.connectedComponentsWithStats(near, connectivity=8)
+    rows, columns = mask.shape
+    found = []
+    for x, y, width, height, _ in stats[1:count].tolist():
+        across, down = (max(size // 4, (LEAST - size + 1) // 2) for size in (width, height))
+        left, top = max(0, x - across), max(0, y - down)
+        right, bottom = min(columns, x + width + across), min(rows, y + height + down)
+        found.append(Box(left, top, right - left, bottom - top))
+    return sorted(found, key=lambda area: area.width * area.height)

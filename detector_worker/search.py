@@ -1,0 +1,212 @@
+"""Searching a video frame by frame: near known faces, where something moved, and now and then everywhere."""
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from detector_worker import motion
+from detector_worker.cascade import QUICK, THOROUGH, Face, FaceFinder, Gray, overlap, rescale, suppress
+from detector_worker.memory import GRID, Known, Memory, Thumbnail
+from shared.jpeg import GrayJpeg
+from shared.messages import Box, FrameInfo
+from shared.options import DetectorOptions
+
+REACH = 1.6
+"""Side of the square searched for a known face, in sides of its box."""
+SPEED = 2.0
+"""By how much that square grows for each second since the face was seen: about as fast as people walk."""
+WIDEST = 3.0
+LOST = 1.0
+"""Seconds of the medium after which a face that was not found again is forgotten."""
+EAGER = 3
+"""Misses after which a face is searched only in every second frame."""
+GAP = 1.0
+"""Seconds of the medium between two frames above which nothing can be predicted."""
+MOST_DOUBTS = 2
+"""Scans of the whole picture in a row that did not find a known face: with these it is not believed any more."""
+SLACK = 15
+"""Frames that a scan may be overdue: another detector may be at it."""
+MOTION_EVERY = 0.15
+"""Seconds of the medium between two searches of what moved: meanwhile its parts grow together."""
+MOTION_SHARE = 1.0
+"""What such searches may cost for each second of the medium, in scans of the whole picture."""
+RESERVE = 0.5
+"""Credit that is kept for areas that were not searched within the last second, so that a curtain in the wind does
+not use it all up."""
+SAME = 0.3
+"""Overlap from which on a box that was found is taken for a known face."""
+MOST_MOVED = 0.7
+"""Fraction of the picture from which on searching what moved means searching everything."""
+
+
+class Searcher:
+    """Finds faces in the frames of videos. Keeps nothing itself: what is known of a camera comes and goes."""
+
+    def __init__(self, finder: FaceFinder, options: DetectorOptions, crop_side: float) -> None:
+        """`crop_side`: pixels of a face from which on it need not be seen at full resolution."""
+        self._finder = finder
+        self._options = options
+        self._finest = max(crop_side, THOROUGH.side)
+
+    def scan(self, jpeg: GrayJpeg) -> list[Face]:
+        """All faces of a picture, in pixels of the picture, the surest first.
+
+        Raises:
+            JpegError: it cannot be decoded.
+        """
+        return self._find(jpeg, Box(0, 0, jpeg.width, jpeg.height))
+
+    def search(self, jpeg: GrayJpeg, info: FrameInfo, memory: Memory | None) -> tuple[list[Face], Memory]:
+        """The faces of a frame, in pixels of the frame, the surest first, and what to remember.
+
+        Raises:
+            JpegError: the frame cannot be decoded.
+        """
+        if memory is None or not _helps(memory, jpeg, info):
+            return self._everywhere(jpeg, info, (), 1.0)
+        if is_due(info, memory.scanned, self._options.scan_every):
+            return self._everywhere(jpeg, info, memory.faces, memory.credit)
+        return self._in_places(jpeg, info, memory)
+
+    def _everywhere(
+        self, jpeg: GrayJpeg, info: FrameInfo, known: Sequence[Known], credit: float
+    ) -> tuple[list[Face], Memory]:
+        """Scan the whole picture, and look for known faces that were not found so."""
+        faces = self.scan(jpeg)
+        doubted = [
+            replace(face, doubts=face.doubts + 1)
+            for face in known
+            if face.doubts < MOST_DOUBTS and not _among(face.box, faces)
+        ]
+        near, kept = self._near(self._for_scan(jpeg), jpeg, info, doubted)
+        cells = motion.thumbnail(self._for_scan(jpeg), motion.grid(jpeg.width, jpeg.height))
+        memory = Memory(
+            info.epoch, info.seq, info.media_time, jpeg.width, jpeg.height, info.seq, (), cells, (), credit
+        )
+        return self._settled(info, memory, [*faces, *near], kept)
+
+    def _in_places(self, jpeg: GrayJpeg, info: FrameInfo, memory: Memory) -> tuple[list[Face], Memory]:
+        """Look for known faces where they were, and for new ones where something moved."""
+        smallest = min(
+            (min(f.box.width, f.box.height) for f in memory.faces), default=max(jpeg.width, jpeg.height)
+        )
+        longer = max(jpeg.width, jpeg.height)
+        gray = jpeg.reduced(min(smallest / self._finest, longer / (GRID * motion.SAMPLES)))
+        faces, kept = self._near(gray, jpeg, info, memory.faces)
+
+        now = motion.thumbnail(gray, memory.thumbnail.shape)
+        people = [*(face.box for face in memory.faces), *(box for box, _ in faces)]
+        covered = motion.cells_of(people, jpeg.width, jpeg.height, now.shape)
+        before = np.where(covered, now, memory.thumbnail)
+        earned = MOTION_SHARE * max(0.0, info.media_time - memory.media_time)
+        after = replace(
+            memory,
+            seq=info.seq,
+            media_time=info.media_time,
+            thumbnail=before,
+            searched=tuple(s for s in memory.searched if abs(info.media_time - s[0]) < 1),
+            credit=min(1.0, memory.credit + earned),
+        )
+        if all(abs(info.media_time - at) >= MOTION_EVERY for at, _ in after.searched):
+            moved = motion.moved(now, before)
+            found, after = self._where_moved(jpeg, after, now, moved)
+            faces += found
+        return self._settled(info, after, faces, kept)
+
+    def _where_moved(
+        self, jpeg: GrayJpeg, memory: Memory, now: Thumbnail, moved: motion.Mask
+    ) -> tuple[list[Face], Memory]:
+        """Look for new faces where something moved, as far as the credit goes."""
+        faces: list[Face] = []
+        cells, searched, credit = memory.thumbnail.copy(), list(memory.searched), memory.credit
+        whole = Box(0, 0, now.shape[1], now.shape[0])
+        for area in (whole,) if moved.mean() > MOST_MOVED else motion.areas(moved):
+            again = any(overlap(area, other) > SAME for _, other in memory.searched)
+            cost = area.width * area.height / moved.size
+            if cost <= credit - RESERVE * again or credit >= 1:
+                credit -= cost
+                faces += self._find(jpeg, motion.in_pixels(area, now.shape, jpeg.width, jpeg.height))
+                cells[_slices(area)] = now[_slices(area)]
+                searched.append((memory.media_time, area))
+        return faces, replace(memory, thumbnail=cells, searched=tuple(searched), credit=credit)
+
+    def _settled(
+        self, info: FrameInfo, memory: Memory, faces: Iterable[Face], kept: Iterable[Known]
+    ) -> tuple[list[Face], Memory]:
+        """Each face once, and a memory with these and with known faces that are none of them."""
+        found = suppress(tuple(faces))[: self._options.max_faces]
+        doubts = {face.box: face.doubts for face in kept}
+        known = [Known(box, info.media_time, 0, doubts.get(box, 0)) for box, _ in found]
+        missed = [face for face in kept if face.misses and not _among(face.box, found)]
+        return found, replace(memory, faces=(*known, *missed)[: self._options.max_faces])
+
+    def _near(
+        self, gray: Gray, jpeg: GrayJpeg, info: FrameInfo, known: Iterable[Known]
+    ) -> tuple[list[Face], list[Known]]:
+        """Faces near known ones, in pixels of the frame; and the known ones, with new boxes where they were found,
+        without those that have been lost for long."""
+        faces: list[Face] = []
+        kept: list[Known] = []
+        for face in known:
+            gone = abs(info.media_time - face.seen)
+            skip = face.misses > EAGER and info.seq % 2 == 1
+            found = [] if skip else self._again(gray, jpeg, face, min(WIDEST, REACH + SPEED * gone))
+            faces += found
+            kept += [Known(box, info.media_time, 0, face.doubts) for box, _ in found]
+            if not found and gone <= LOST:
+                kept.append(replace(face, misses=face.misses + 1))
+        return faces, kept
+
+    def _again(self, gray: Gray, jpeg: GrayJpeg, face: Known, reach: float) -> list[Face]:
+        """The face near its last place, first quickly, then thoroughly."""
+        scale = gray.shape[1] / jpeg.width
+        box = rescale(face.box, scale, scale, gray.shape[1], gray.shape[0])
+        for how in (QUICK, THOROUGH) if not face.misses else (THOROUGH,):
+            found = self._finder.find_near(gray, box, reach, how)
+            if found:
+                return _in_frame(found, gray, jpeg)
+        return []
+
+    def _for_scan(self, jpeg: GrayJpeg) -> Gray:
+        """The frame at a resolution that suffices to scan it."""
+        return jpeg.reduced(jpeg.width / self._options.scan_width if self._options.scan_width else 1)
+
+    def _find(self, jpeg: GrayJpeg, area: Box) -> list[Face]:
+        """Faces in an area, all in pixels of the frame."""
+        gray = self._for_scan(jpeg)
+        scale = gray.shape[1] / jpeg.width
+        part = rescale(area, scale, scale, gray.shape[1], gray.shape[0])
+        return _in_frame(self._finder.find(gray, part), gray, jpeg)
+
+
+def is_due(info: FrameInfo, scanned: int, every: int) -> bool:
+    """Whether to scan the whole picture: every so many frames, cameras taking turns; and when the last scan
+    was too long ago, because the frame whose turn it was is lost. Pure."""
+    turn = (info.seq + zlib.crc32(info.camera.encode())) % every == 0
+    return turn or info.seq - scanned >= every + SLACK
+
+
+def _helps(memory: Memory, jpeg: GrayJpeg, info: FrameInfo) -> bool:
+    """Whether the memory is of this very medium, and of about this time."""
+    same = (memory.epoch, memory.width, memory.height) == (info.epoch, jpeg.width, jpeg.height)
+    fits = memory.thumbnail.shape == motion.grid(jpeg.width, jpeg.height)
+    return same and fits and abs(info.media_time - memory.media_time) <= GAP
+
+
+def _in_frame(faces: Iterable[Face], gray: Gray, jpeg: GrayJpeg) -> list[Face]:
+    """Faces found in `gray`, with their boxes in pixels of the frame."""
+    height, width = gray.shape
+    if (width, height) == (jpeg.width, jpeg.height):
+        return list(faces)
+    x, y = jpeg.width / width, jpeg.height / height
+    return [(rescale(box, x, y, jpeg.width, jpeg.height), weight) for box, weight in faces]
+
+
+def _among(box: Box, faces: Iterable[Face]) -> bool:
+    return any(overlap(box, other) > SAME for other, _ in faces)
+
+
+def _slices(area: Box) -> tuple[slice, slice]:
+    return slice(area.y, area.y + area.height), slice(area.x, area.x + area.width)

@@ -1,0 +1,331 @@
+"""What a detector remembers of a camera: how it searches with it, and that it is never worse off without."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detector_worker.cascade import Face, FaceFinder, Gray, overlap
+from detector_worker.crop import crop_face
+from detector_worker.detector import Detector
+from detector_worker.memory import Known, Memory
+from detector_worker.motion import areas, cells_of, grid, moved, thumbnail
+from detector_worker.search import Searcher, is_due
+from shared.errors import DecodeError
+from shared.jpeg import GrayJpeg, decode_jpeg
+from shared.messages import Box, Frame, ModelSpec, decode_frame, encode_frame
+from shared.options import DetectorOptions
+from shared.stage import HintedStage, Hints
+from tests.conftest import make_frame
+from tests.pictures import Image, encode, portraits, sample_frames
+
+MODEL = ModelSpec("test", 48, 0.1)
+RATE = 25
+
+
+class CountingFinder(FaceFinder):
+    """Notes which parts of the pictures it scanned, as fractions of the whole."""
+
+    def __init__(self, options: DetectorOptions) -> None:
+        super().__init__(options)
+        self.scanned: list[float] = []
+
+    def find(self, gray: Gray, area: Box | None = None) -> list[Face]:
+        area = area or Box(0, 0, gray.shape[1], gray.shape[0])
+        self.scanned.append(area.width * area.height / gray.size)
+        return super().find(gray, area)
+
+
+class Film:
+    """A camera's pictures, searched one after the other."""
+
+    def __init__(self, every: int = 1000, camera: str = "cam") -> None:
+        options = DetectorOptions(scan_every=every)
+        self.finder = CountingFinder(options)
+        self.searcher = Searcher(self.finder, options, 40)
+        self.memory: Memory | None = None
+        self.camera = camera
+        self.seq = 0
+
+    def show(self, image: Image) -> list[Box]:
+        """The faces found in the next picture."""
+        info = make_frame(self.seq, self.camera).info
+        info = replace(info, media_time=self.seq / RATE, height=image.shape[0], width=image.shape[1])
+        self.seq += 1
+        self.finder.scanned.clear()
+        faces, self.memory = self.searcher.search(GrayJpeg(encode(image)), info, self.memory)
+        return [box for box, _ in faces]
+
+
+def scene(*places: tuple[int, int], size: tuple[int, int] = (640, 360)) -> Image:
+    """A calm picture with a portrait, 160 x 160 pixels, at each place (left, top)."""
+    across = np.linspace(90, 160, size[0])
+    picture = np.repeat(np.tile(across, (size[1], 1))[:, :, None], 3, axis=2).astype(np.uint8)
+    for x, y in places:
+        picture[y : y + 160, x : x + 160] = portraits()[0]
+    return picture
+
+
+def test_a_known_face_is_found_again_without_a_scan() -> None:
+    film = Film()
+    (first,) = film.show(scene((200, 80)))
+    assert film.finder.scanned == [1.0]
+    for step in range(1, 8):
+        (box,) = film.show(scene((200 + 6 * step, 80 + 2 * step)))
+        assert film.finder.scanned == []
+        assert abs(box.x + box.width / 2 - (first.x + first.width / 2 + 6 * step)) < 15
+
+
+def test_a_missed_face_keeps_its_place_for_a_second() -> None:
+    film = Film()
+    film.show(scene((200, 80)))
+    for _ in range(3):
+        assert film.show(scene()) == []
+    assert film.memory is not None
+    assert [face.misses for face in film.memory.faces] == [3]
+    assert len(film.show(scene((230, 80)))) == 1
+    assert film.finder.scanned == []
+    for _ in range(RATE + 2):
+        assert film.show(scene()) == []
+    assert film.memory.faces == ()
+
+
+def test_a_new_face_is_found_where_something_moved() -> None:
+    film = Film()
+    assert film.show(scene()) == []
+    assert film.show(scene()) == []
+    assert film.finder.scanned == []
+    assert len(film.show(scene((400, 120)))) == 1
+    assert 0 < sum(film.finder.scanned) < 0.5
+
+
+def test_what_moves_always_is_not_always_scanned() -> None:
+    """Three seconds of noise cost the first scan, the credit of one more, and one for each second."""
+    film, total = Film(), 0.0
+    noise = np.random.default_rng(0)
+    for _ in range(3 * RATE):
+        cells = noise.integers(0, 256, (18, 32, 3), np.uint8)
+        film.show(np.asarray(cv2.resize(cells, (640, 360), interpolation=cv2.INTER_NEAREST), np.uint8))
+        total += sum(film.finder.scanned)
+    assert 2 <= total <= 5.1
+
+
+def test_light_that_is_switched_on_is_no_motion() -> None:
+    film = Film()
+    film.show(scene())
+    film.show(scene() + np.uint8(40))
+    assert film.finder.scanned == []
+
+
+def test_whole_scans_come_in_turns_that_differ_by_camera() -> None:
+    def turns(camera: str) -> list[int]:
+        film, found = Film(every=5, camera=camera), []
+        for seq in range(12):
+            film.show(scene())
+            found += [seq] if film.finder.scanned else []
+        return found[1:]  # the first frame is always scanned
+
+    one = turns("cam1")
+    assert [b - a for a, b in itertools.pairwise(one)] == [5] * (len(one) - 1)
+    firsts = {
+        next(n for n in range(5) if is_due(make_frame(n, f"cam{camera}").info, n, 5)) for camera in range(20)
+    }
+    assert firsts == set(range(5))
+
+
+def test_a_scan_whose_frame_was_lost_is_made_up_for() -> None:
+    info = make_frame(30).info
+    assert not any(is_due(replace(info, seq=seq), 0, 1000) for seq in (1, 999))
+    assert is_due(replace(info, seq=1016), 0, 1000)
+
+
+def test_a_face_that_scans_doubt_is_given_up() -> None:
+    film = Film(every=1000)
+    film.show(scene((200, 80)))
+    assert film.memory is not None
+    doubtful = replace(film.memory, faces=(Known(Box(430, 60, 90, 90), 0.0, 0, 2),), scanned=-2000)
+    film.memory = doubtful
+    film.show(scene((200, 80)))
+    assert film.finder.scanned == [1.0]
+    assert len(film.memory.faces) == 1
+    assert film.memory.faces[0].box.x < 300
+
+
+@pytest.mark.parametrize("change", [{"epoch": "other"}, {"width": 320}, {"media_time": 9.0}])
+def test_a_memory_of_something_else_is_of_no_use(change: dict[str, object]) -> None:
+    film = Film()
+    film.show(scene())
+    assert film.memory is not None
+    film.memory = replace(film.memory, **change)  # type: ignore[arg-type]
+    assert len(film.show(scene((200, 80)))) == 1
+    assert film.finder.scanned == [1.0]
+
+
+# --- the stage ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def detector() -> Iterator[Detector]:
+    stage = Detector(DetectorOptions(), MODEL)
+    stage.open()
+    yield stage
+    stage.close()
+
+
+def frames_of(images: Sequence[Image], camera: str = "cam") -> list[Frame]:
+    return [
+        replace(
+            make_frame(seq, camera, width=image.shape[1], height=image.shape[0], media_time=seq / RATE),
+            jpeg=encode(image),
+        )
+        for seq, image in enumerate(images)
+    ]
+
+
+def test_faces_of_a_film_are_those_of_full_scans(detector: Detector) -> None:
+    frames = frames_of(sample_frames()[70:100:2])
+    hints: Hints = {}
+    full = detector.process(frames)
+    batches = [detector.process_hinted(frames[at : at + 4], hints) for at in range(0, len(frames), 4)]
+    hinted = [result for batch in batches for result in batch]
+    for a, b in zip(full, hinted, strict=True):
+        assert len(a.faces) == len(b.faces) == 2
+        for face in a.faces:
+            assert max(overlap(face.box, other.box) for other in b.faces) > 0.6
+
+
+def test_two_cameras_do_not_share_what_is_known(detector: Detector) -> None:
+    hints: Hints = {}
+    one, two = frames_of([scene((200, 80))], "one"), frames_of([scene()], "two")
+    results = detector.process_hinted([*one, *two], hints)
+    assert [len(result.faces) for result in results] == [1, 0]
+    assert set(hints) == {"one", "two"}
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage", b"\xc1", Memory.__doc__.encode() if Memory.__doc__ else b""])
+def test_without_usable_hints_nothing_but_time_is_lost(detector: Detector, data: bytes) -> None:
+    hints: Hints = {"cam": data}
+    (result,) = detector.process_hinted(frames_of([scene((200, 80))]), hints)
+    assert len(result.faces) == 1
+    assert Memory.from_bytes(hints["cam"]).faces[0].box == result.faces[0].box
+
+
+def test_unrelated_pictures_are_all_scanned_and_leave_no_hints(detector: Detector) -> None:
+    """The second one differs from the first in one corner only; its new face must not be missed."""
+    hints: Hints = {}
+    frames = [
+        replace(f, info=replace(f.info, still=True))
+        for f in frames_of([scene((40, 40)), scene((40, 40), (440, 160))] * 2)
+    ]
+    assert all(decode_frame(encode_frame(frame), "").still for frame in frames)
+    assert [len(result.faces) for result in detector.process_hinted(frames, hints)] == [1, 2, 1, 2]
+    assert hints == {}
+
+
+def test_scan_every_one_means_no_hints() -> None:
+    stage = Detector(DetectorOptions(scan_every=1), MODEL)
+    stage.open()
+    hints: Hints = {}
+    frames = frames_of([scene((200, 80))] * 2)
+    assert stage.process_hinted(frames, hints) == stage.process(frames)
+    assert hints == {}
+
+
+def test_small_faces_of_large_frames_are_cut_at_full_resolution(detector: Detector) -> None:
+    assert isinstance(detector, HintedStage)
+    picture = cv2.resize(scene(size=(640, 360)), (1920, 1080))
+    picture[300:410, 900:1010] = cv2.resize(portraits()[0], (110, 110))
+    frames = frames_of([np.asarray(picture, np.uint8)] * 2)
+    hints: Hints = {}
+    full = decode_jpeg(frames[0].jpeg, color=False)
+    for result in detector.process_hinted(frames, hints):
+        (face,) = result.faces
+        assert face.box.width < 80
+        assert 900 < face.box.x + face.box.width / 2 < 1010
+        assert face.pixels == crop_face(full, face.box, 48, 0.1)
+
+
+def test_a_crop_from_a_reduced_picture_shows_the_same() -> None:
+    gray = cv2.cvtColor(cv2.resize(portraits()[0], (480, 480)), cv2.COLOR_BGR2GRAY)
+    jpeg = GrayJpeg(encode(np.asarray(gray, np.uint8)))
+    half = jpeg.reduced(3.9)
+    assert half.shape == (240, 240)
+    box = Box(110, 130, 260, 260)
+    small = np.frombuffer(crop_face(half, box, 48, 0.1, 0.5), np.uint8).astype(int)
+    exact = np.frombuffer(crop_face(jpeg.reduced(1), box, 48, 0.1), np.uint8).astype(int)
+    assert np.abs(small - exact).mean() < 4
+    assert jpeg.reduced(8).shape == (480, 480)  # decoded once, at the finest that was wanted
+
+
+# --- parts -------------------------------------------------------------------------------------------------
+
+
+boxes = st.builds(Box, *[st.integers(0, 16383)] * 2, *[st.integers(1, 16384)] * 2)
+finite = st.floats(-1e9, 1e9)
+memories = st.builds(
+    Memory,
+    st.text(max_size=64),
+    st.integers(0, 2**53),
+    finite,
+    st.integers(1, 16384),
+    st.integers(1, 16384),
+    st.integers(0, 2**53),
+    st.lists(st.builds(Known, boxes, finite, st.integers(0, 99), st.integers(0, 9)), max_size=5).map(tuple),
+    st.just(np.arange(32 * 18, dtype=np.uint8).reshape(18, 32)),
+    st.lists(st.tuples(finite, boxes), max_size=5).map(tuple),
+    st.floats(0, 1),
+)
+
+
+@given(memories)
+def test_a_memory_survives_the_journey(memory: Memory) -> None:
+    data = memory.to_bytes()
+    again = Memory.from_bytes(data)
+    assert replace(again, thumbnail=memory.thumbnail) == memory
+    assert np.array_equal(again.thumbnail, memory.thumbnail)
+    assert len(data) < 1500
+
+
+@settings(max_examples=300)
+@given(memories, st.integers(0, 2000), st.binary(max_size=3))
+def test_a_damaged_memory_is_no_memory_or_a_sound_one(memory: Memory, at: int, junk: bytes) -> None:
+    data = memory.to_bytes()
+    try:
+        found = Memory.from_bytes(data[:at] + junk + data[at + len(junk) :])
+    except DecodeError:
+        return
+    assert all(face.box.x >= 0 and face.box.width > 0 for face in found.faces)
+
+
+def test_motion_is_found_in_its_place() -> None:
+    shape = grid(640, 360)
+    assert shape == (18, 32)
+    before = thumbnail(np.full((360, 640), 100, np.uint8), shape)
+    picture = np.full((360, 640), 100, np.uint8)
+    picture[200:260, 400:440] = 200
+    mask = moved(thumbnail(picture, shape), before)
+    assert {tuple(cell) for cell in np.argwhere(mask).tolist()} == {(y, x) for y in (10, 11, 12) for x in (20, 21)}
+    (area,) = areas(mask)
+    assert area.x <= 19 <= 22 <= area.x + area.width - 1
+    assert area.y <= 9 <= 13 <= area.y + area.height - 1
+    assert areas(np.zeros(shape, np.bool_)) == []
+
+
+def test_people_cover_their_heads_and_bodies() -> None:
+    mask = cells_of([Box(300, 100, 60, 60)], 640, 360, (18, 32))
+    assert mask[6, 16]
+    assert mask[12, 13]
+    assert not mask[6, 12]
+    assert not mask[2, 16]
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (20, 3000), (3000, 20), (7, 9), (4096, 2160)])
+def test_thumbnails_of_any_size(width: int, height: int) -> None:
+    shape = grid(width, height)
+    assert max(shape) <= 32
+    assert thumbnail(np.zeros((height, width), np.uint8), shape).shape == shape
