@@ -277,8 +277,10 @@ class Streams:
             args += [camera, hint.frame_id, hint.data]
         for r in results:
             args += [r.id, r.payload, r.dead, r.deliveries]
-        keys = self.keys
-        return int(self._hop([source, target, keys.dead, keys.progress, keys.hints], args))
+        keys = [source, target, self.keys.dead, self.keys.progress]
+        if notes:
+            keys.append(self.keys.hints)  # only the stages that have hints may touch it
+        return int(self._hop(keys, args))
 
     def leave(self, stream: str, group: str, consumer: str) -> None:
         """Remove a consumer that will not come back, unless it has entries pending."""

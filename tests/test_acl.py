@@ -16,6 +16,7 @@ import pytest
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from shared.connection import connect
+from shared.hints import Hint
 from shared.keys import Keys
 from shared.streams import Done, Streams
 from tests.conftest import make_frame
@@ -108,6 +109,11 @@ def test_every_call_of_every_stage_is_allowed_to_its_user(streams: dict[str, Str
         assert stage.length(source) >= 0
         assert stage.memory()[0] > 0
         stage.leave(source, group, "one")
+
+    note = {"cam": Hint(ids[0] or "", b"note")}
+    detector.hop(KEYS.frames, "detector", KEYS.faces, [], notes=note)
+    assert detector.read_hinted(KEYS.frames, "detector", "one", 1, 0.01) == ([], note)
+    detector.forget_hints(["cam"])
 
     assert sink.lease("sink:sink", "me", 60)
     sink.ensure_group(KEYS.emotions, "sink")
