@@ -18,10 +18,12 @@ from producer.source import IMAGE_SUFFIXES, SUPPORTED, Image, Picture, SourceSpe
 from shared.cli import Command, Values
 from shared.errors import EmotionError, UsageError
 from shared.messages import Emotions
-from shared.options import ClassifierOptions, DetectorOptions, ModelOptions, PictureOptions
+from shared.options import ClassifierOptions, DetectorOptions, ModelOptions, PictureOptions, ShowOptions
 from shared.settings import build, option
 from sink.draw import annotate
+from sink.follow import Following, following
 from sink.output import Face, Result, as_json
+from sink.privacy import hide
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +129,14 @@ def run(values: Values) -> None:
         raise UsageError("no picture given: name one with --image, for example --image photo.jpg")
     items = find(options.image)
     places = targets(items, _output(build(OutputOption, values).output))
+    show = build(ShowOptions, values)
+    rules = following("1/1", 0.0, show.uncertain)
     failed = 0
     model = build(ModelOptions, values).model
     with Analyzer(build(DetectorOptions, values), build(ClassifierOptions, values), model) as analyzer:
         analyzer.open()
         for item in items:
-            result, picture = _look(analyzer, item)
+            result, picture = _look(analyzer, item, rules)
             name = printable(str(item.path))
             error = result.outcome.reason
             if options.json:
@@ -140,7 +144,7 @@ def run(values: Values) -> None:
             elif error is None:
                 _print(table(line(name, result), result.labels))
             if error is None and item.path in places:
-                error = _write(places[item.path], pixels(picture), result)
+                error = _write(places[item.path], _drawn(pixels(picture), result, show))
             if error is not None:
                 failed += 1
                 error = error.removeprefix(f"{printable(item.path.name)}: ")  # the whole path says it, too
@@ -149,19 +153,20 @@ def run(values: Values) -> None:
         raise EmotionError(f"{failed} of {len(items)} pictures could not be read or written")
 
 
-def _look(analyzer: Analyzer, item: Item) -> tuple[Result, Picture]:
+def _look(analyzer: Analyzer, item: Item, rules: Following) -> tuple[Result, Picture]:
     started = time.time()
     if item.error is None:
         picture = read_picture(item.path, 0.0)
     else:
         picture = Picture(None, None, 0, 0, 0.0, started, item.error)
     emotions = analyzer.label(picture, printable(str(item.path)))
-    return _result(emotions, item.path, time.time() - started), picture
+    return _result(emotions, item.path, time.time() - started, rules), picture
 
 
-def _result(emotions: Emotions, path: Path, seconds: float) -> Result:
+def _result(emotions: Emotions, path: Path, seconds: float, rules: Following) -> Result:
     """Faces are numbered from 1 where a stream has tracks."""
-    faces = tuple(Face.alone(n, f, emotions.uncertain_below) for n, f in enumerate(emotions.faces, 1))
+    below = rules.threshold(emotions)
+    faces = tuple(Face.alone(n, f, below) for n, f in enumerate(emotions.faces, 1))
     info = replace(emotions.info, camera=printable(path.name))
     return Result(info, emotions.outcome, emotions.labels, faces, seconds)
 
@@ -184,10 +189,14 @@ def _print(text: str) -> None:
         raise EmotionError(f"cannot write standard output: {e.strerror}") from e
 
 
-def _write(path: Path, image: Image, result: Result) -> str | None:
+def _drawn(image: Image, result: Result, show: ShowOptions) -> Image:
+    return annotate(hide(image, result) if show.blur_faces else image, result, notice=show.notice)
+
+
+def _write(path: Path, drawn: Image) -> str | None:
     """Write the annotated picture; returns what went wrong, if anything did."""
     try:
-        done, data = cv2.imencode(path.suffix, annotate(image, result))
+        done, data = cv2.imencode(path.suffix, drawn)
         if not done:
             return f"cannot be encoded as {path.suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,6 +211,6 @@ def _write(path: Path, image: Image, result: Result) -> str | None:
 COMMAND = Command(
     "picture",
     "Find the faces in pictures and label them with emotions.",
-    (PictureOptions, OutputOption, DetectorOptions, ClassifierOptions, ModelOptions),
+    (PictureOptions, OutputOption, ShowOptions, DetectorOptions, ClassifierOptions, ModelOptions),
     run,
 )

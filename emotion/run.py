@@ -39,6 +39,7 @@ from shared.options import (
 from shared.service import Service, open_streams
 from shared.settings import build, to_toml
 from shared.streams import Progress, Streams
+from sink.follow import following
 from sink.outputs import files, truncate
 from sink.outputs import parse as check_outputs
 from sink.stats import Stats
@@ -93,6 +94,8 @@ class Run:
         self._is_live = mode == "live"
         self._cameras = tuple(source.name for source in sources)
         self._sink = replace(build(SinkOptions, values), per_camera=len(sources) > 1, expect=self._cameras)
+        self._show = build(ShowOptions, values)
+        following(self._sink.confirm, self._sink.smoothing, self._show.uncertain)  # refused here if they are wrong
         self._page = Page(self._sink.output, build(WebOptions, values))
         self._values = values
         link = build(LinkOptions, values)
@@ -171,7 +174,7 @@ class Run:
         for n in range(workers.classifiers):
             self._supervisor.start(self._plan("classifier_worker", f"classifier-{n}", classifier, model))
         to_stdout = any(spec.endswith("=-") for spec in self._sink.output)
-        how = build(ShowOptions, self._values), self._page.options
+        how = self._show, self._page.options
         self._supervisor.start(self._plan("sink", "sink", self._sink, *how, ends=True, keep_stdout=to_stdout))
         self._expected = workers.detectors + workers.classifiers + 1
 

@@ -61,6 +61,10 @@ class Keys:
         return self.name("hints")
 
     @property
+    def tracks(self) -> str:
+        return self.name("tracks")
+
+    @property
     def workers(self) -> str:
         return self.name("workers")
 

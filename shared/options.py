@@ -155,7 +155,7 @@ class SinkOptions:
         "3/5", "a face is shown once it was found in K of N frames in a row; 1/1: at once", metavar="K/N"
     )
     smoothing: float = option(
-        0.3, "half-life, seconds of the medium, of the average over a face's probabilities; 0: off", low=0, high=60
+        0.2, "half-life, seconds of the medium, of the average over a face's probabilities; 0: off", low=0, high=60
     )
 
 

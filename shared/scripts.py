@@ -101,15 +101,18 @@ if counted > 0 then redis.call('HINCRBY', progress, 'work|' .. group, counted) e
 return counted
 """
 
-# What a sink has shown: acknowledged, with its new positions and statistics, in one step.
+# What a sink has shown: acknowledged, with its new positions, statistics and tracks, in one step.
 SHOWN = """#!lua flags=allow-oom
-local emotions, progress, lease, stats = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local group, token, summary, pairs_count = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local emotions, progress, lease, stats, tracks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local group, token, summary = ARGV[1], ARGV[2], ARGV[3]
+local pairs_count, tracks_count = tonumber(ARGV[4]), tonumber(ARGV[5])
 local holder = redis.call('GET', lease)
 if holder and holder ~= token then return redis.error_reply('LEASELOST ' .. group) end
 redis.call('HSET', stats, group, summary)
-local first_id = 5 + 2 * pairs_count
-for i = 5, first_id - 1, 2 do redis.call('HSET', progress, ARGV[i], ARGV[i + 1]) end
+local first_track = 6 + 2 * pairs_count
+local first_id = first_track + 2 * tracks_count
+for i = 6, first_track - 1, 2 do redis.call('HSET', progress, ARGV[i], ARGV[i + 1]) end
+for i = first_track, first_id - 1, 2 do redis.call('HSET', tracks, ARGV[i], ARGV[i + 1]) end
 for i = first_id, #ARGV do redis.call('XACK', emotions, group, ARGV[i]) end
 redis.call('HINCRBY', progress, 'work|' .. group, #ARGV - first_id + 1)
 return 1

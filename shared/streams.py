@@ -341,8 +341,10 @@ class Streams:
         ids: Iterable[str],
         positions: Mapping[str, tuple[str, int]],
         stats: bytes,
+        tracks: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Acknowledge what a sink has shown, with its next position (epoch, seq) per camera and its statistics.
+        """Acknowledge what a sink has shown, with its next position (epoch, seq) per camera, its statistics, and
+        the state of its tracks per camera.
 
         Raises:
             LeaseLost: another process than `token` is the active sink now.
@@ -350,13 +352,24 @@ class Streams:
         pairs: list[Any] = []
         for camera, (epoch, seq) in positions.items():
             pairs += [f"done|{sink}|{camera}", f"{epoch} {seq}"]
-        keys = [self.keys.emotions, self.keys.progress, self.keys.lease(f"sink:{sink}"), self.keys.stats]
+        count = len(pairs) // 2
+        for camera, state in (tracks or {}).items():
+            pairs += [f"{sink}|{camera}", state]
+        k = self.keys
+        keys = [k.emotions, k.progress, k.lease(f"sink:{sink}"), k.stats, k.tracks]
         try:
-            self._shown(keys, [sink, token, stats, len(pairs) // 2, *pairs, *ids])
+            self._shown(keys, [sink, token, stats, count, len(pairs) // 2 - count, *pairs, *ids])
         except ResponseError as e:
             if "LEASELOST" in str(e):
                 raise LeaseLost(f"sink {sink!r} has been taken over by another process") from e
             raise
+
+    def tracks(self, sink: str) -> dict[str, bytes]:
+        """The state of a sink's tracks by camera, as it was stored with what was shown last."""
+        table = cast(dict[bytes, bytes], self.client.hgetall(self.keys.tracks))
+        begin = f"{sink}|"
+        named = {key.decode(): state for key, state in table.items()}
+        return {key.removeprefix(begin): state for key, state in named.items() if key.startswith(begin)}
 
     def progress(self) -> "Progress":
         """Everything that producers and sinks have told of their progress."""
@@ -368,7 +381,7 @@ class Streams:
     def forget(self) -> None:
         """Delete everything of this shard but its dead letters; those go after a week."""
         k = self.keys
-        self.client.delete(k.frames, k.faces, k.emotions, k.progress, k.stats, k.workers, k.hints)
+        self.client.delete(k.frames, k.faces, k.emotions, k.progress, k.stats, k.tracks, k.workers, k.hints)
         self.client.expire(k.dead, DEAD_DAYS * 86_400)
 
     # --- dead letters ------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from shared.options import CommonOptions, LinkOptions, ShowOptions, SinkOptions,
 from shared.service import Service, open_streams
 from shared.settings import build
 from shared.watchdog import Watchdog
+from sink.follow import Follower, following
 from sink.loop import Sink
 from sink.outputs import open_outputs, parse
 
@@ -20,12 +21,13 @@ def run(values: Values) -> None:
         EmotionError: the server cannot be reached, or an output is gone for good.
         UsageError: an output or the sink's name is wrong.
     """
-    options = build(SinkOptions, values)
+    options, show = build(SinkOptions, values), build(ShowOptions, values)
     link = build(LinkOptions, values)
     if not CAMERA_NAME.fullmatch(options.sink):
         raise UsageError(f"--sink {options.sink!r}: use letters, digits, '_', '.' and '-', 64 at the most")
     parse(options.output)
-    web, show = build(WebOptions, values), build(ShowOptions, values)
+    web = build(WebOptions, values)
+    follower = Follower(following(options.confirm, options.smoothing, show.uncertain))
     service = Service("sink", link.slot, build(CommonOptions, values), link.parent)
     service.start()
     streams = open_streams(link, service)
@@ -45,6 +47,8 @@ def run(values: Values) -> None:
             ),
             options.hold_back,
             Watchdog(link.watchdog),
+            follower,
+            show.blur_faces,
         ).run()
     finally:
         service.close(streams)

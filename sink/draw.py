@@ -21,6 +21,17 @@ COLOURS: dict[str, Colour] = {
     "neutral": (205, 205, 205),
 }
 _OTHERS: tuple[Colour, ...] = ((200, 200, 80), (140, 100, 240), (110, 220, 150), (180, 130, 130))
+UNCERTAIN: Colour = (150, 150, 150)
+TRACK_COLOURS: tuple[Colour, ...] = (
+    (235, 190, 60),
+    (90, 200, 120),
+    (200, 120, 235),
+    (70, 160, 250),
+    (200, 215, 80),
+    (150, 130, 245),
+    (110, 225, 200),
+    (235, 150, 130),
+)
 _WHITE: Colour = (255, 255, 255)
 _BLACK: Colour = (0, 0, 0)
 _DARK: Colour = (40, 34, 30)
@@ -74,34 +85,42 @@ class Rate:
         return (len(self._times) - 1) / span if span > 0 else None
 
 
-def annotate(image: Image, result: Result, fps: float | None = None, *, header: bool = True) -> Image:
-    """A copy of a frame with boxes, labels and a header; for a frame with an error, a plate of its size.
+def track_colour(track: int) -> Colour:
+    """The colour of a track's box, BGR: the same as long as it lives. Pure."""
+    return TRACK_COLOURS[track % len(TRACK_COLOURS)]
+
+
+def annotate(
+    image: Image, result: Result, fps: float | None = None, notice: str = "", *, header: bool = True
+) -> Image:
+    """A copy of a frame with the confirmed faces and a header; for a frame with an error, a plate of its size.
 
     Args:
         image: the frame, `[height, width, 3]`, uint8, BGR.
         result: what to draw; boxes are in pixels of `image`.
         fps: rate for the header; None leaves it out.
+        notice: a line for a banner at the bottom; empty for none.
         header: whether to tell camera, rate and age in the corner.
     """
     height, width = image.shape[:2]
     if result.outcome.status != "ok":
-        return plate(width, height, result, fps)
+        return plate(width, height, result, fps, notice)
     out = image.copy()
     unit = _unit(width, height)
-    styles = [_style(result, face) for face in result.faces]
-    for face, (_, colour) in zip(result.faces, styles, strict=True):
-        _outline(out, face, colour, unit)
-    taken = [_header(out, result, fps, unit) if header else _Rect(0, 0, 0, 0)]
-    for face, (text, colour) in zip(result.faces, styles, strict=True):
-        taken.append(_label(out, face, text, colour, unit, taken))
+    for face in result.drawn:
+        _outline(out, face, track_colour(face.track), unit)
+    taken = [_header(out, result, fps, unit) if header else _Rect(0, 0, 0, 0), _banner(out, notice, unit)]
+    for face in result.drawn:
+        taken.append(_label(out, face, *_style(result, face), unit, taken))
     return out
 
 
-def plate(width: int, height: int, result: Result, fps: float | None = None) -> Image:
+def plate(width: int, height: int, result: Result, fps: float | None = None, notice: str = "") -> Image:
     """A plain dark picture that says why there is no frame to show."""
     out = np.full((height, width, 3), _DARK, np.uint8)
     unit = _unit(width, height)
     _header(out, result, fps, unit)
+    _banner(out, notice, unit)
     error = result.outcome.status != "ok"
     title = f"frame {result.info.seq}: {'error' if error else 'no picture'}"
     reason = result.outcome.reason or ("" if error else "it is no longer in the stream")
@@ -126,6 +145,8 @@ def _scale(unit: float) -> float:
 
 
 def _style(result: Result, face: Face) -> tuple[str, Colour]:
+    if face.uncertain:
+        return f"#{face.track} uncertain", UNCERTAIN
     name = result.emotion(face)
     colour = COLOURS.get(name, _OTHERS[face.label % len(_OTHERS)])
     return f"#{face.track} {name} {face.confidence * 100:.0f}%", colour
@@ -183,6 +204,18 @@ def _header(out: Image, result: Result, fps: float | None, unit: float) -> _Rect
     out[:h, :w] = out[:h, :w] // 3
     _write(out, line, 0, 0, (235, 235, 235))
     return _Rect(0, 0, w, h)
+
+
+def _banner(out: Image, notice: str, unit: float) -> _Rect:
+    """A translucent strip along the bottom with a line of text in its middle."""
+    height, width = out.shape[:2]
+    if not notice:
+        return _Rect(0, height, 0, 0)
+    line = _fit(" ".join(notice.split())[:200], max(_SMALLEST_TEXT, 0.45 * unit), width)
+    top = max(0, height - line.size[1])
+    out[top:] = out[top:] // 3
+    _write(out, line, (width - line.size[0]) // 2, top, (235, 235, 235))
+    return _Rect(0, top, width, height - top)
 
 
 def _age(latency: float) -> str:

@@ -78,8 +78,9 @@ class Images:
 
     needs_image = True
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, notice: str = "") -> None:
         self._directory = directory
+        self._notice = notice
         self._rates: dict[str, Rate] = {}
         self._make(directory)
 
@@ -100,7 +101,8 @@ class Images:
             there = comment(path)
         if there == mark:
             return
-        done, data = cv2.imencode(".jpg", annotate(image, result, fps), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        drawn = annotate(image, result, fps, self._notice)
+        done, data = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         if not done:
             raise EmotionError(f"cannot write {path}: the picture cannot be encoded")
         self._make(place)

@@ -16,15 +16,16 @@ import numpy as np
 from redis.exceptions import ResponseError
 
 from shared.errors import DecodeError
-from shared.messages import Emotions, FrameInfo, Outcome, decode_emotions, encode_emotions, salvage
+from shared.messages import Emotions, Outcome, decode_emotions, encode_emotions, salvage
 from shared.service import Service
 from shared.streams import Done, Entry, LeaseLost, Streams
 from shared.watchdog import Watchdog
+from sink.follow import Follower
 from sink.monitor import Monitor, Report
 from sink.order import Released, Reorder
-from sink.output import Face, Image, Output, Result
+from sink.output import Image, Output, Result
+from sink.privacy import hide
 from sink.stats import Stats
-from sink.tracks import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,13 @@ class Sink:
         open_outputs: Callable[[], Sequence[Output]],
         hold_back: float,
         watchdog: Watchdog,
+        follower: Follower,
+        blur: bool = False,
     ) -> None:
-        """`open_outputs` is called once, by the active process: a standby must not touch what another writes."""
+        """`open_outputs` is called once, by the active process: a standby must not touch what another writes.
+
+        With `blur`, no output ever gets pixels of a face that was found or followed.
+        """
         self._service = service
         self._streams = streams
         self._name = name
@@ -60,7 +66,8 @@ class Sink:
         self._watchdog = watchdog
         self._order = Reorder(hold_back)
         self._hold_back = hold_back
-        self._trackers: dict[str, tuple[str, Tracker]] = {}
+        self._follower = follower
+        self._blur = blur
         self._stats = Stats()
         self._unshown: deque[Released] = deque()
         self._shown: list[Released] = []
@@ -133,6 +140,11 @@ class Sink:
                 self._stats = Stats.from_bytes(progress.stats[self._name])
             except DecodeError as e:
                 log.warning("the statistics so far are lost: %s", e)
+        for camera, state in self._streams.tracks(self._name).items():
+            try:
+                self._follower.resume(camera, state)
+            except DecodeError as e:
+                log.warning("camera %s: %s: faces get new numbers", camera, e)
 
     def _lease(self) -> bool:
         asked = time.monotonic()
@@ -233,7 +245,8 @@ class Sink:
             if item.message is not None:
                 positions[item.camera] = (item.epoch, item.message.info.seq + 1)
         ids = [i for item in self._shown for i in item.ids]
-        self._streams.shown(self._name, self._service.worker, ids, positions, self._stats.to_bytes())
+        tracks = {camera: self._follower.state(camera) for camera in positions}
+        self._streams.shown(self._name, self._service.worker, ids, positions, self._stats.to_bytes(), tracks)
         self._shown.clear()
 
     def _show_one(self, item: Released, jpegs: dict[str, bytes | None]) -> None:
@@ -265,28 +278,18 @@ class Sink:
 
     def _write(self, message: Emotions, jpeg: bytes | None) -> None:
         info = message.info
-        boxes = [face.box for face in message.faces]
-        tracks = self._tracker(info).update(boxes, info.media_time)
-        faces = tuple(
-            Face.alone(track, face, message.uncertain_below)
-            for track, face in zip(tracks, message.faces, strict=True)
-        )
+        faces, unseen = self._follower.follow(message)
         latency = max(0.0, time.time() - info.captured_at)
-        result = Result(info, message.outcome, message.labels, faces, latency)
+        result = Result(info, message.outcome, message.labels, faces, latency, unseen)
         image = _decode(jpeg) if jpeg else None
+        if image is not None and self._blur:
+            image = hide(image, result)
         for output in self._outputs:
             output.write(result, image if output.needs_image else None)
         self._stats.show(result)
         self._metrics.frames.inc()
-        self._metrics.faces.inc(len(faces))
+        self._metrics.faces.inc(len(result.shown))
         self._metrics.latency.observe(latency)
-
-    def _tracker(self, info: FrameInfo) -> Tracker:
-        epoch, tracker = self._trackers.get(info.camera, ("", Tracker()))
-        if epoch != info.epoch:
-            tracker = Tracker()
-            self._trackers[info.camera] = (info.epoch, tracker)
-        return tracker
 
 
 def _set_aside(entry: Entry, reason: str) -> Done:

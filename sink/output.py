@@ -13,6 +13,10 @@ Image = npt.NDArray[np.uint8]
 """A picture, `[height, width, 3]`, BGR."""
 
 
+BRIDGED = 0.3
+"""Seconds of the medium for which a face that is not found any more is drawn all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Face:
     """One face of a result.
@@ -26,6 +30,7 @@ class Face:
         label: index of the label to show; it follows the likeliest one without flickering.
         confirmed: whether the track has been seen often enough to be shown; what is not may be no face.
         uncertain: whether "uncertain" is to be shown in place of the label.
+        missed: seconds of the medium since it was last found; 0 where it was found in this frame.
     """
 
     track: int
@@ -36,6 +41,7 @@ class Face:
     label: int
     confirmed: bool = True
     uncertain: bool = False
+    missed: float = 0.0
 
     @property
     def confidence(self) -> float:
@@ -60,7 +66,8 @@ class Result:
         labels: names of the probabilities.
         faces: what was found, also what is not confirmed yet.
         latency: seconds from capture to here.
-        unseen: where faces followed until now probably are, although they were not found in this frame.
+        unseen: faces followed until now that were not found in this frame, where they should be, with what was
+            last known of them. They are in no table.
     """
 
     info: FrameInfo
@@ -68,12 +75,18 @@ class Result:
     labels: tuple[str, ...]
     faces: tuple[Face, ...]
     latency: float
-    unseen: tuple[Box, ...] = ()
+    unseen: tuple[Face, ...] = ()
 
     @property
     def shown(self) -> tuple[Face, ...]:
-        """The confirmed faces: those that people see."""
+        """The confirmed faces: those that count."""
         return tuple(face for face in self.faces if face.confirmed)
+
+    @property
+    def drawn(self) -> tuple[Face, ...]:
+        """The confirmed faces, and those missed for a moment only, so that boxes do not blink."""
+        missed = (face for face in self.unseen if face.confirmed and face.missed <= BRIDGED)
+        return (*self.shown, *missed)
 
     def emotion(self, face: Face) -> str:
         """The name of a face's label."""

@@ -116,7 +116,7 @@ def open_outputs(
                 address = parse_address(spec.target)
                 outputs.append(Web(address, web or WebOptions(), cameras, notice, announce=announce))
             else:
-                outputs.append(_open(spec, many, fps, threads))
+                outputs.append(_open(spec, many, fps, threads, notice))
     except EmotionError:
         for output in outputs:
             output.close()
@@ -124,7 +124,7 @@ def open_outputs(
     return outputs
 
 
-def _open(spec: Spec, many: bool, fps: float | None, threads: int) -> Output:
+def _open(spec: Spec, many: bool, fps: float | None, threads: int, notice: str) -> Output:
     path = Path(spec.target)
     match spec.kind:
         case "jsonl":
@@ -134,9 +134,9 @@ def _open(spec: Spec, many: bool, fps: float | None, threads: int) -> Output:
         case "sqlite":
             return Sqlite(path)
         case "images":
-            return Images(path)
+            return Images(path, notice)
         case _:
-            return Video(path, many=many, fps=fps, threads=threads)
+            return Video(path, many=many, fps=fps, threads=threads, notice=notice)
 
 
 def truncate(specs: Sequence[str]) -> None:

@@ -58,12 +58,22 @@ class Video:
             camera gets `F.mp4`.
         fps: constant frame rate instead of media time.
         threads: threads of the encoder.
+        notice: a line shown in every picture.
     """
 
     needs_image = True
 
-    def __init__(self, target: Path, *, many: bool = False, fps: float | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        target: Path,
+        *,
+        many: bool = False,
+        fps: float | None = None,
+        threads: int = 1,
+        notice: str = "",
+    ) -> None:
         self._target = target
+        self._notice = notice
         self._many = many
         self._fps = fps
         self._threads = threads
@@ -74,7 +84,7 @@ class Video:
         clip = self._clips.get(camera)
         if clip is None:
             name = camera if self._many or self._clips else None
-            clip = self._clips[camera] = _Clip(self._target, name, self._fps, self._threads)
+            clip = self._clips[camera] = _Clip(self._target, name, self._fps, self._threads, self._notice)
         clip.write(result, image)
 
     def flush(self) -> None:
@@ -98,8 +108,9 @@ class Video:
 class _Clip:
     """The clip of one camera."""
 
-    def __init__(self, target: Path, name: str | None, fps: float | None, threads: int) -> None:
+    def __init__(self, target: Path, name: str | None, fps: float | None, threads: int, notice: str) -> None:
         self._target = target
+        self._notice = notice
         self._name = name
         self._fps = fps
         self._threads = threads
@@ -159,7 +170,10 @@ class _Clip:
     def _encode(self, result: Result, image: Image | None, fps: float | None) -> None:
         assert self._encoder is not None
         size = self._encoder.size
-        drawn = plate(*size, result, fps) if image is None else annotate(image, result, fps)
+        if image is None:
+            drawn = plate(*size, result, fps, self._notice)
+        else:
+            drawn = annotate(image, result, fps, self._notice)
         self._encoder.write(drawn, self._place(result.info.media_time))
 
     def _place(self, media_time: float) -> float:

@@ -20,6 +20,7 @@ from shared.options import CommonOptions
 from shared.service import Service
 from shared.streams import DEAD_TOTAL, Done, Streams
 from shared.watchdog import Watchdog
+from sink.follow import Follower, following
 from sink.loop import Sink
 from tests.conftest import append_frames, entries, make_frame
 from tests.test_upgrades import Kept
@@ -118,7 +119,8 @@ def test_what_is_replayed_is_processed_and_shown(
     streams.client.delete(streams.keys.frames)
     kept = Kept()
     service = Service("sink", "0", CommonOptions())
-    sink = Sink(service, own_connection(streams), "sink", lambda: [kept], 1.0, Watchdog(10))
+    follower = Follower(following("1/1", 0.0, "off"))
+    sink = Sink(service, own_connection(streams), "sink", lambda: [kept], 1.0, Watchdog(10), follower)
     shown = threading.Thread(target=sink.run)
     shown.start()
     done = threading.Event()

@@ -21,6 +21,7 @@ from shared.options import CommonOptions
 from shared.service import Service
 from shared.streams import LeaseLost, Streams
 from shared.watchdog import Watchdog
+from sink.follow import Follower, following
 from sink.loop import LEASE_SECONDS, Sink
 from tests.conftest import make_frame
 from tests.test_producer import Factory, factory, folder, frames, in_background, options, wait_for
@@ -119,7 +120,8 @@ def test_a_sink_that_stood_still_writes_nothing_more(streams: Streams) -> None:
     """It was frozen for longer than its lease, and another process writes the same file by now."""
     kept, failures = Kept(), []
     service = Service("sink", "old", CommonOptions())
-    sink = Sink(service, own_connection(streams), "sink", lambda: [kept], 1.0, Watchdog(10))
+    follower = Follower(following("1/1", 0.0, "off"))
+    sink = Sink(service, own_connection(streams), "sink", lambda: [kept], 1.0, Watchdog(10), follower)
 
     def run() -> None:
         try:

@@ -1,4 +1,4 @@
-"""The order of results, and the tracks of faces."""
+"""The order of results."""
 
 import math
 import random
@@ -6,9 +6,8 @@ from collections import defaultdict
 
 import pytest
 
-from shared.messages import OK, Box, Emotions, FrameInfo, Mode, Outcome
+from shared.messages import OK, Emotions, FrameInfo, Mode, Outcome
 from sink.order import Released, Reorder
-from sink.tracks import Tracker, iou
 
 
 def message(
@@ -189,44 +188,3 @@ def test_many_restarts_of_a_camera_keep_nothing() -> None:
     out += order.release(math.inf)
     assert [r.epoch for r in out if r.message] == [f"e{n}" for n in range(200)]
     assert order.missing == 200
-
-
-# --- tracks ----------------------------------------------------------------------------------------------
-
-
-def box(x: int, y: int = 50, side: int = 100) -> Box:
-    return Box(x, y, side, side)
-
-
-def test_iou() -> None:
-    assert iou(box(0), box(0)) == 1
-    assert iou(box(0), box(50)) == pytest.approx(1 / 3)
-    assert iou(box(0), box(100)) == 0
-
-
-def test_tracks_follow_moving_faces_whatever_the_order_of_the_boxes() -> None:
-    tracker, rng = Tracker(), random.Random(1)
-    for n in range(50):
-        faces = [(0, box(10 + 5 * n)), (1, box(700 - 5 * n, 300)), (2, box(400, 600 + n))]
-        rng.shuffle(faces)
-        found = tracker.update([b for _, b in faces], n / 25)
-        named = dict(zip((who for who, _ in faces), found, strict=True))
-        if n == 0:
-            first = named
-        assert named == first
-    assert sorted(first.values()) == [1, 2, 3]
-
-
-def test_tracks_survive_a_short_miss_in_media_time_only() -> None:
-    tracker = Tracker()
-    assert tracker.update([box(0)], 0.0) == [1]
-    assert tracker.update([], 0.3) == []
-    assert tracker.update([box(10)], 0.5) == [1]
-    assert tracker.update([box(10)], 1.1) == [2]
-    assert tracker.update([box(10)], 0.0) == [3]  # the medium began again
-
-
-def test_the_better_overlap_wins_and_ids_are_unique_in_a_frame() -> None:
-    tracker = Tracker()
-    assert tracker.update([box(0)], 0) == [1]
-    assert tracker.update([box(30), box(5)], 0.04) == [2, 1]

@@ -39,6 +39,7 @@ from shared.options import CommonOptions
 from shared.service import Service
 from shared.streams import Streams
 from shared.watchdog import Watchdog
+from sink.follow import Follower, following
 from sink.loop import Sink
 from sink.output import Image, Result
 from tests.conftest import append_frames, entries, make_frame
@@ -216,7 +217,8 @@ def test_a_sink_keeps_the_place_of_what_it_cannot_read(streams: Streams) -> None
         streams.client.xadd(streams.keys.emotions, fields)  # type: ignore[arg-type]
     kept = Kept()
     service = Service("sink", "0", CommonOptions())
-    sink = Sink(service, own_connection(streams), "sink", lambda: [kept], 1.0, Watchdog(10))
+    follower = Follower(following("1/1", 0.0, "off"))
+    sink = Sink(service, own_connection(streams), "sink", lambda: [kept], 1.0, Watchdog(10), follower)
     thread = threading.Thread(target=sink.run)
     thread.start()
     try:

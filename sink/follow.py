@@ -1,0 +1,180 @@
+"""Follows the faces of every camera: numbers them, confirms them, averages what they show."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field
+from typing import Any
+
+import msgpack
+
+from shared.errors import DecodeError, UsageError
+from shared.messages import Emotions, Prediction
+from sink.output import Face
+from sink.smoothing import Smoother
+from sink.tracks import Confirmation, Track, Tracker
+
+MOST_FRAMES = 60
+"""Frames that `--confirm` may look back at."""
+_VERSION = 1
+_MOST_ITEMS = 4096
+_TRACK = len(Track.__dataclass_fields__)
+_SMOOTHER = len(Smoother.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """How faces are followed.
+
+    Attributes:
+        confirmation: what it takes until a face is shown.
+        half_life: seconds of media time after which a frame counts half; 0: nothing is averaged.
+        uncertain_below: probability below which a label is uncertain; None: none is.
+        ask_model: take that from the model instead.
+    """
+
+    confirmation: Confirmation
+    half_life: float
+    uncertain_below: float | None = None
+    ask_model: bool = False
+
+    def threshold(self, message: Emotions) -> float | None:
+        """The probability below which the labels of this frame are uncertain; None: none is."""
+        return message.uncertain_below if self.ask_model else self.uncertain_below
+
+
+def following(confirm: str, smoothing: float, uncertain: str) -> Following:
+    """What the settings of these names mean.
+
+    Raises:
+        UsageError: one of them is wrong.
+    """
+    hits, slash, window = confirm.partition("/")
+    if not (slash and hits.isdecimal() and window.isdecimal() and 1 <= int(hits) <= int(window) <= MOST_FRAMES):
+        raise UsageError(
+            f"--confirm {confirm!r}: name K/N, K of N frames, such as 3/5; N is {MOST_FRAMES} at most"
+        )
+    confirmation = Confirmation(int(hits), int(window))
+    if uncertain in ("auto", "off"):
+        return Following(confirmation, smoothing, None, uncertain == "auto")
+    try:
+        below = float(uncertain)
+    except ValueError:
+        below = math.nan
+    if not 0 <= below <= 1:
+        raise UsageError(f"--uncertain {uncertain!r}: name auto, off, or a probability from 0 to 1, such as 0.4")
+    return Following(confirmation, smoothing, below)
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One camera."""
+
+    epoch: str
+    tracker: Tracker
+    smoothers: dict[int, Smoother] = field(default_factory=dict)
+
+
+class Follower:
+    """The faces of all cameras of a sink, frame by frame, in order."""
+
+    def __init__(self, rules: Following) -> None:
+        self._rules = rules
+        self._lanes: dict[str, _Lane] = {}
+
+    def follow(self, message: Emotions) -> tuple[tuple[Face, ...], tuple[Face, ...]]:
+        """The faces of a frame, in the order of the message, and those missed in it (see `Result.unseen`).
+
+        Stills stand alone, their faces are confirmed at once; a frame that could not be processed tells nothing.
+        """
+        info = message.info
+        lane = self._lane(info.camera, info.epoch)
+        tracker = lane.tracker
+        if message.outcome.status != "ok":
+            return (), ()
+        below = self._rules.threshold(message)
+        if info.still:
+            first = tracker.next_id
+            tracker.tracks.clear()
+            tracker.next_id += len(message.faces)
+            return tuple(Face.alone(first + n, found, below) for n, found in enumerate(message.faces)), ()
+        tracks = tracker.update([found.box for found in message.faces], info.media_time)
+        faces = tuple(
+            self._face(lane, track, found, info.media_time, below)
+            for track, found in zip(tracks, message.faces, strict=True)
+        )
+        lane.smoothers = {track.id: lane.smoothers[track.id] for track in tracker.tracks}
+        unseen = tuple(_remembered(track, lane.smoothers[track.id], info.media_time) for track in tracker.unseen)
+        return faces, unseen
+
+    def _lane(self, camera: str, epoch: str) -> _Lane:
+        lane = self._lanes.get(camera)
+        if lane is None or lane.epoch != epoch:
+            next_id = lane.tracker.next_id if lane else 1
+            lane = self._lanes[camera] = _Lane(epoch, Tracker(self._rules.confirmation, next_id))
+        return lane
+
+    def _face(self, lane: _Lane, track: Track, found: Prediction, time: float, below: float | None) -> Face:
+        raw = found.probabilities
+        smoother = lane.smoothers.setdefault(track.id, Smoother())
+        averaged = smoother.update(raw, time, self._rules.half_life)
+        uncertain = smoother.doubt(averaged[smoother.label], below)
+        return Face(track.id, found.box, found.weight, averaged, raw, smoother.label, track.confirmed, uncertain)
+
+    # --- what a successor needs ------------------------------------------------------------------------------
+
+    def state(self, camera: str) -> bytes:
+        """All that is known of a camera's faces, a few hundred bytes for each: a follower that resumes with it
+        answers exactly as this one would."""
+        lane = self._lanes.get(camera)
+        if lane is None:
+            return b""
+        tracks = [[astuple(t), astuple(lane.smoothers[t.id])] for t in lane.tracker.tracks]
+        packed: bytes = msgpack.packb([_VERSION, lane.epoch, lane.tracker.next_id, tracks])
+        return packed
+
+    def resume(self, camera: str, state: bytes) -> None:
+        """Continue with what `state` gave.
+
+        Raises:
+            DecodeError: it is something else.
+        """
+        if not state:
+            return
+        try:
+            version, epoch, next_id, rows = msgpack.unpackb(state, max_array_len=_MOST_ITEMS, max_ext_len=0)
+            if version != _VERSION:
+                raise DecodeError(f"the state of tracks is not of version {_VERSION}")
+            lane = _Lane(str(epoch), Tracker(self._rules.confirmation, int(next_id)))
+            for values, sums in rows:
+                track = _track(values)
+                lane.tracker.tracks.append(track)
+                lane.smoothers[track.id] = _smoother(sums)
+        except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as e:
+            raise DecodeError(f"not the state of tracks: {type(e).__name__}") from e
+        self._lanes[camera] = lane
+
+
+def _remembered(track: Track, smoother: Smoother, time: float) -> Face:
+    averaged = smoother.averaged()
+    about = track.confirmed, smoother.uncertain, time - track.seen
+    return Face(track.id, track.at(time), 0.0, averaged, averaged, smoother.label, *about)
+
+
+def _track(values: Sequence[Any]) -> Track:
+    number, x, y, width, height, seen, vx, vy, recent, confirmed = _finite(values, _TRACK)
+    return Track(int(number), x, y, width, height, seen, vx, vy, int(recent), bool(confirmed))
+
+
+def _smoother(values: Sequence[Any]) -> Smoother:
+    sums, *rest = values
+    weight, time, label, rival, since, uncertain = _finite(rest, _SMOOTHER - 1)
+    shares = [float(s) for s in _finite(sums, len(sums))]
+    if not -1 <= label < len(shares) or not -1 <= rival < len(shares) or not weight > 0:
+        raise ValueError("no such label")
+    return Smoother(shares, weight, time, int(label), int(rival), since, bool(uncertain))
+
+
+def _finite(values: Sequence[Any], count: int) -> Sequence[Any]:
+    if len(values) != count or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in values):
+        raise ValueError("not finite numbers")
+    return values
