@@ -62,15 +62,20 @@ class Classifier:
             return Outcome.error(f"a crop has not {ours.size} x {ours.size} bytes")
         return None
 
-    def _probabilities(self, crops: Sequence[bytes]) -> list[list[float]]:
-        """One row of probabilities per crop."""
+    def _probabilities(self, crops: Sequence[bytes]) -> list[list[float] | None]:
+        """One row of probabilities per crop; None where the model gave no numbers."""
         size = self._manifest.size
         pixels = np.frombuffer(b"".join(crops), np.uint8).reshape(-1, size, size)
-        logits = self._backend.logits(pixels)
-        return softmax(logits.astype(np.float64), self._head.temperature).tolist()  # type: ignore[no-any-return]
+        logits = self._backend.logits(pixels).astype(np.float64)
+        finite = np.asarray(np.isfinite(logits).all(axis=1))
+        rows = softmax(np.where(finite[:, None], logits, 0.0), self._head.temperature).tolist()
+        return [row if good else None for row, good in zip(rows, finite, strict=True)]
 
-    def _labelled(self, message: Detections, rows: Iterator[list[float]]) -> Emotions:
-        faces = tuple(Prediction(face.box, face.weight, tuple(next(rows))) for face in message.faces)
+    def _labelled(self, message: Detections, rows: Iterator[list[float] | None]) -> Emotions:
+        found = [(face, next(rows)) for face in message.faces]
+        faces = tuple(Prediction(face.box, face.weight, tuple(row)) for face, row in found if row is not None)
+        if len(faces) < len(found):
+            return self.pass_on(message, Outcome.error("the model gave no finite number for a face"))
         below = self._head.uncertain_below
         return Emotions(message.info, message.frame_id, self._manifest.labels, faces, uncertain_below=below)
 

@@ -2,14 +2,12 @@
 
 import csv
 import io
-import os
-import stat
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from shared.errors import EmotionError
+from sink.appender import Appender
 from sink.draw import COLOURS
 from sink.output import Image, Result, as_json
 
@@ -43,9 +41,6 @@ PREFIX = "p_"
 """Begins the column of each label's probability."""
 RAW_PREFIX = "raw_"
 """The same for the probability of the frame alone."""
-SYNC_EVERY = 1.0
-"""Seconds between two waits for the disk; the operating system gets every row at once."""
-_BUFFER = 1 << 16
 _FIXED = (*FRAME_COLUMNS, *FACE_COLUMNS)
 _START = ",".join(_FIXED).encode()
 
@@ -76,32 +71,14 @@ class CsvTable:
         self._path = target
         self._labels: tuple[str, ...] | None = None
         self._last: dict[tuple[str, str], int] = {}
-        self._buffer = bytearray()
-        self._synced_at = time.monotonic()
-        try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
-            if target.exists() and not target.is_file():
-                flags = os.O_WRONLY
-            self._fd = os.open(target, flags, 0o666)
-        except OSError as e:
-            raise EmotionError(f"cannot write {target}: {e.strerror}") from e
-        self._regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
-        if self._regular:
-            try:
-                self._resume()
-            except OSError as e:
-                os.close(self._fd)
-                raise EmotionError(f"cannot read {target} to continue it: {e.strerror}") from e
-            except EmotionError:
-                os.close(self._fd)
-                raise
+        self._file = Appender(target, self._resume)
 
-    def _resume(self) -> None:
-        """Read the rows; `whole` is where the last frame that has all its rows ends."""
-        if not is_ours(self._path):
+    def _resume(self, path: Path) -> int:
+        """Read the rows; returns where the last frame that has all its rows ends."""
+        if not is_ours(path):
             raise self._foreign(1)
         whole = at = 0
-        with self._path.open("rb") as file:
+        with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
                     break
@@ -121,8 +98,7 @@ class CsvTable:
                 if complete:
                     self._last[key] = max(seq, self._last.get(key, -1))
                     whole = at
-        if whole < self._path.stat().st_size:
-            os.ftruncate(self._fd, whole)
+        return whole
 
     def _foreign(self, number: int) -> EmotionError:
         return EmotionError(f"{self._path} holds something else than results (line {number}): choose another file")
@@ -134,45 +110,17 @@ class CsvTable:
             return
         if self._labels is None:
             self._labels = result.labels or tuple(COLOURS)
-            names = [prefix + name for prefix in (PREFIX, RAW_PREFIX) for name in self._labels]
-            self._buffer += _lines([[*_FIXED, *names]])
+            self._file.write(_heading(self._labels))
         if result.faces and result.labels != self._labels:
             raise EmotionError(f"{self._path} holds results of a model with other labels: choose another file")
         self._last[key] = info.seq
-        self._buffer += _lines(rows(result, len(self._labels)))
-        if len(self._buffer) >= _BUFFER:
-            self._drain()
+        self._file.write(_lines(rows(result, len(self._labels))))
 
     def flush(self) -> None:
-        self._drain()
-        if self._regular and time.monotonic() - self._synced_at >= SYNC_EVERY:
-            self._sync()
+        self._file.flush()
 
     def close(self) -> None:
-        if self._fd < 0:
-            return
-        try:
-            self._drain()
-            if self._regular:
-                self._sync()
-        finally:
-            os.close(self._fd)
-            self._fd = -1
-
-    def _drain(self) -> None:
-        try:
-            while self._buffer:
-                del self._buffer[: os.write(self._fd, self._buffer)]
-        except OSError as e:
-            self._buffer.clear()  # so that closing does not fail once more
-            raise EmotionError(f"cannot write {self._path}: {e.strerror}") from e
-
-    def _sync(self) -> None:
-        try:
-            os.fsync(self._fd)
-        except OSError as e:
-            raise EmotionError(f"cannot write {self._path}: {e.strerror}") from e
-        self._synced_at = time.monotonic()
+        self._file.close()
 
 
 def rows(result: Result, labels: int) -> list[list[object]]:
@@ -183,6 +131,10 @@ def rows(result: Result, labels: int) -> list[list[object]]:
     if not faces:
         return [[*frame, *[None] * (len(FACE_COLUMNS) + 2 * labels)]]
     return [[*frame, *_columns(n, face)] for n, face in enumerate(faces, 1)]
+
+
+def _heading(labels: Sequence[str]) -> bytes:
+    return _lines([[*_FIXED, *(prefix + name for prefix in (PREFIX, RAW_PREFIX) for name in labels)]])
 
 
 def _columns(n: int, face: Mapping[str, Any]) -> list[object]:
@@ -202,7 +154,7 @@ def _lines(table: Sequence[Sequence[object]]) -> bytes:
 def as_csv(results: Sequence[Result]) -> Iterator[bytes]:
     """The results as a table with its heading, in pieces, without those of a model with other labels. Pure."""
     labels = next((result.labels for result in results if result.faces), tuple(COLOURS))
-    yield _lines([[*_FIXED, *(prefix + name for prefix in (PREFIX, RAW_PREFIX) for name in labels)]])
+    yield _heading(labels)
     for result in results:
         if not result.faces or result.labels == labels:
             yield _lines(rows(result, len(labels)))

@@ -1,24 +1,13 @@
 """The output `jsonl=FILE|-`: one JSON line per result."""
 
 import json
-import os
-import stat
-import time
 from pathlib import Path
 
 from shared.errors import EmotionError
+from sink.appender import Appender
 from sink.output import Image, Result, as_json
 
-SYNC_EVERY = 1.0
-"""Seconds between two waits for the disk; the operating system gets every line at once."""
-_BUFFER = 1 << 16
 _START = b'{"camera"'
-
-
-class OutputClosed(EmotionError):
-    """Whoever read our standard output went away: a reason to end, not a failure (exit code 0)."""
-
-    exit_code = 0
 
 
 class JsonLines:
@@ -34,29 +23,11 @@ class JsonLines:
     needs_image = False
 
     def __init__(self, target: str) -> None:
-        self._name = "standard output" if target == "-" else target
         self._last: dict[tuple[str, str], int] = {}
-        self._buffer = bytearray()
-        self._synced_at = time.monotonic()
-        try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
-            if target != "-" and os.path.exists(target) and not os.path.isfile(target):
-                flags = os.O_WRONLY  # a pipe or device
-            self._fd = os.dup(1) if target == "-" else os.open(target, flags, 0o666)
-        except OSError as e:
-            raise EmotionError(f"cannot write {self._name}: {e.strerror}") from e
-        self._regular = target != "-" and stat.S_ISREG(os.fstat(self._fd).st_mode)
-        if self._regular:
-            try:
-                self._resume(Path(target))
-            except OSError as e:
-                os.close(self._fd)
-                raise EmotionError(f"cannot read {self._name} to continue it: {e.strerror}") from e
-            except EmotionError:
-                os.close(self._fd)
-                raise
+        self._file = Appender(None if target == "-" else Path(target), self._resume)
 
-    def _resume(self, path: Path) -> None:
+    def _resume(self, path: Path) -> int:
+        """Read the lines; returns where the last whole one ends."""
         whole = 0
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
@@ -74,8 +45,7 @@ class JsonLines:
                         f"{path} holds something else than results (line {number}): choose another file"
                     )
                 whole += len(line) if ends else 0
-        if whole < path.stat().st_size:
-            os.ftruncate(self._fd, whole)
+        return whole
 
     def write(self, result: Result, image: Image | None) -> None:
         info = result.info
@@ -83,40 +53,10 @@ class JsonLines:
         if info.seq <= self._last.get(key, -1):
             return
         self._last[key] = info.seq
-        self._buffer += json.dumps(as_json(result), separators=(", ", ": ")).encode() + b"\n"
-        if len(self._buffer) >= _BUFFER:
-            self._drain()
+        self._file.write(json.dumps(as_json(result), separators=(", ", ": ")).encode() + b"\n")
 
     def flush(self) -> None:
-        self._drain()
-        if self._regular and time.monotonic() - self._synced_at >= SYNC_EVERY:
-            self._sync()
+        self._file.flush()
 
     def close(self) -> None:
-        if self._fd < 0:
-            return
-        try:
-            self._drain()
-            if self._regular:
-                self._sync()
-        finally:
-            os.close(self._fd)
-            self._fd = -1
-
-    def _drain(self) -> None:
-        try:
-            while self._buffer:
-                del self._buffer[: os.write(self._fd, self._buffer)]
-        except BrokenPipeError as e:
-            self._buffer.clear()
-            raise OutputClosed(f"{self._name} was closed by its reader") from e
-        except OSError as e:
-            self._buffer.clear()  # so that closing does not fail once more
-            raise EmotionError(f"cannot write {self._name}: {e.strerror}") from e
-
-    def _sync(self) -> None:
-        try:
-            os.fsync(self._fd)
-        except OSError as e:
-            raise EmotionError(f"cannot write {self._name}: {e.strerror}") from e
-        self._synced_at = time.monotonic()
+        self._file.close()

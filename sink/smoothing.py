@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-FLOOR = 0.01
+FLOOR = 1e-3
 """Probabilities below count as this, so that one frame cannot rule a label out for long."""
 LEAD = 0.1
 """A label takes over at once when it is more probable than the one shown by this much ..."""

@@ -1,6 +1,7 @@
 """The classifier stage and its back ends, on a small VGG16 with random weights."""
 
 import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -264,3 +265,39 @@ def test_inference_is_not_tied_to_one_core(manifest: Manifest) -> None:
     backend.open()
     assert backend._request.get_compiled_model().get_property("ENABLE_CPU_PINNING") is False
     backend.close()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_no_numbers_are_an_error_of_their_frame_alone(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch, wrong: float
+) -> None:
+    """What a damaged model or engine might give; the real one never does."""
+    stage = Classifier(OPTIONS, manifest)
+    stage.open()
+    real = OpenVinoBackend.logits
+
+    def broken(self: OpenVinoBackend, crops: Any) -> Any:
+        found = real(self, crops).copy()
+        found[1, 3] = wrong
+        return found
+
+    monkeypatch.setattr(OpenVinoBackend, "logits", broken)
+    pictures = faces(4)
+    first, second = stage.process([message(manifest, pictures[:2], 7), message(manifest, pictures[2:], 8)])
+    assert first.outcome == Outcome.error("the model gave no finite number for a face")
+    assert first.faces == ()
+    assert (second.outcome.status, len(second.faces)) == ("ok", 2)
+    stage.close()
+
+
+def test_the_threshold_of_uncertainty_comes_from_the_manifest(manifest: Manifest, tmp_path: Path) -> None:
+    raw = json.loads((manifest.directory / "manifest.json").read_text())
+    raw["heads"][0]["uncertain_below"] = 0.35
+    (tmp_path / "manifest.json").write_text(json.dumps(raw))
+    first, second = load_manifest(tmp_path).heads
+    assert (first.uncertain_below, second.uncertain_below) == (0.35, None)
+    stage = Classifier(replace(OPTIONS, head=first.name), replace(manifest, heads=(first, second)))
+    stage.open()
+    (found,) = stage.process([message(manifest, faces(1))])
+    assert found.uncertain_below == 0.35
+    stage.close()

@@ -14,8 +14,9 @@ import pytest
 
 from shared.errors import EmotionError, UsageError
 from shared.messages import OK, Box, FrameInfo, Mode, Outcome, Prediction
+from sink.appender import OutputClosed
 from sink.draw import COLOURS, Rate, annotate, plate
-from sink.jsonl import JsonLines, OutputClosed
+from sink.jsonl import JsonLines
 from sink.output import Face, Image, Result
 from sink.outputs import open_outputs, parse, truncate
 from sink.video import Video
