@@ -152,10 +152,10 @@ class SinkOptions:
         None, "frame rate of video files; default: that of the medium", low=0.1, high=1000
     )
     confirm: str = option(
-        "3/5", "a face is shown once it was found in K of N frames in a row; 1/1: at once", metavar="K/N"
+        "4/6", "a face is shown once it was found in K of N frames in a row; 1/1: at once", metavar="K/N"
     )
     smoothing: float = option(
-        0.2, "half-life, seconds of the medium, of the average over a face's probabilities; 0: off", low=0, high=60
+        0.3, "half-life, seconds of the medium, of the average over a face's probabilities; 0: off", low=0, high=60
     )
 
 

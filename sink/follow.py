@@ -10,7 +10,7 @@ import msgpack
 from shared.errors import DecodeError, UsageError
 from shared.messages import Emotions, Prediction
 from sink.output import Face
-from sink.smoothing import Smoother
+from sink.smoothing import Average, Run, Smoother
 from sink.tracks import Confirmation, Track, Tracker
 
 MOST_FRAMES = 60
@@ -155,7 +155,7 @@ class Follower:
 
 
 def _remembered(track: Track, smoother: Smoother, time: float) -> Face:
-    averaged = smoother.averaged()
+    averaged = smoother.average.probabilities()
     about = track.confirmed, smoother.uncertain, time - track.seen
     return Face(track.id, track.at(time), 0.0, averaged, averaged, smoother.label, *about)
 
@@ -166,12 +166,30 @@ def _track(values: Sequence[Any]) -> Track:
 
 
 def _smoother(values: Sequence[Any]) -> Smoother:
-    sums, *rest = values
-    weight, time, label, rival, since, uncertain = _finite(rest, _SMOOTHER - 1)
-    shares = [float(s) for s in _finite(sums, len(sums))]
-    if not -1 <= label < len(shares) or not -1 <= rival < len(shares) or not weight > 0:
+    average, *rest, run, earlier = values
+    time, label, uncertain, rival, since = _finite(rest, _SMOOTHER - 3)
+    found = _average(average)
+    count = len(found.sums)
+    if not (0 <= label < count and -1 <= rival < count):
         raise ValueError("no such label")
-    return Smoother(shares, weight, time, int(label), int(rival), since, bool(uncertain))
+    runs = _run(run, count), _run(earlier, count)
+    return Smoother(found, time, int(label), bool(uncertain), int(rival), since, *runs)
+
+
+def _run(values: Sequence[Any], count: int) -> Run:
+    *rest, average = values
+    label, since, frames = _finite(rest, 3)
+    run = Run(int(label), since, int(frames), _average(average))
+    if len(run.average.sums) != count or not -1 <= label < count:
+        raise ValueError("no such label")
+    return run
+
+
+def _average(values: Sequence[Any]) -> Average:
+    sums, weight = values
+    if not weight > 0 or not sums:
+        raise ValueError("no average")
+    return Average([float(s) for s in _finite(sums, len(sums))], float(*_finite([weight], 1)))
 
 
 def _finite(values: Sequence[Any], count: int) -> Sequence[Any]:

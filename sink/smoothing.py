@@ -2,77 +2,114 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 FLOOR = 1e-3
 """Probabilities below count as this, so that one frame cannot rule a label out for long."""
 LEAD = 0.1
 """A label takes over at once when it is more probable than the one shown by this much ..."""
 HOLD = 0.2
-"""... or when it has been the most probable for this many seconds."""
+"""... or when it has been the most probable for this many seconds. If it was so in every frame of them, or all but
+single ones, the average begins anew with them: a face that was very sure before changes as fast as any."""
+_INSTANT = 1e-3
+"""Seconds within which two times are the same."""
 RELIEF = 0.05
 """A face that is uncertain stays so until its label is this much more probable than it must be."""
 
 
 @dataclass(slots=True)
-class Smoother:
-    """The running average of one face's log-probabilities, weights halving every `half_life` seconds, which is the
-    same as combining the frames' odds; and the label shown.
-
-    Attributes:
-        sums, weight: the weighted sum of log-probabilities, and of the weights.
-        time: of the newest frame.
-        label: index of the label shown; -1 before the first frame.
-        rival, since: the label that is more probable than the one shown, and from when on; -1 where none is.
-        uncertain: whether "uncertain" is shown in its place.
-    """
+class Average:
+    """A weighted sum of log-probabilities, and of the weights, which halve every half-life."""
 
     sums: list[float] = field(default_factory=list)
     weight: float = 0.0
+
+    def add(self, logs: Sequence[float], faded: float) -> None:
+        """Take in one frame; what was before is worth `faded` (0 to 1) of what it was."""
+        before = self.sums or [0.0] * len(logs)
+        self.sums = [s * faded + p for s, p in zip(before, logs, strict=True)]
+        self.weight = self.weight * faded + 1
+
+    def probabilities(self) -> tuple[float, ...]:
+        """The geometric mean of what was taken in, which is its mean odds; adds up to 1."""
+        shares = [math.exp(s / self.weight) for s in self.sums]
+        total = sum(shares)
+        return tuple(share / total for share in shares)
+
+
+@dataclass(slots=True)
+class Run:
+    """Frames whose likeliest label is the same: the label, the time of the first, how many, their average."""
+
+    label: int = -1
+    since: float = 0.0
+    frames: int = 0
+    average: Average = field(default_factory=Average)
+
+
+@dataclass(slots=True)
+class Smoother:
+    """One face's running average, and the label that is shown; labels are indices, -1 is none.
+
+    Attributes:
+        average: of all frames.
+        time: of the newest frame.
+        label: the label that is shown.
+        uncertain: whether "uncertain" is shown in its place.
+        rival, rival_since: the label with the highest average, and since when.
+        run, earlier: what the newest frames agree on, and what those before it did. A single frame that disagrees
+            does not end a run.
+    """
+
+    average: Average = field(default_factory=Average)
     time: float = 0.0
     label: int = -1
-    rival: int = -1
-    since: float = 0.0
     uncertain: bool = False
+    rival: int = -1
+    rival_since: float = 0.0
+    run: Run = field(default_factory=Run)
+    earlier: Run = field(default_factory=Run)
 
     def update(self, raw: Sequence[float], time: float, half_life: float) -> tuple[float, ...]:
         """Take in the probabilities of one frame; returns the averaged ones, which add up to 1.
 
         With a half-life of 0 these are `raw`, and the label is the likeliest one.
         """
-        if len(self.sums) != len(raw):  # the first frame, or another model
-            self.sums, self.weight, self.time, self.label = [0.0] * len(raw), 0.0, time, -1
+        if len(self.average.sums) != len(raw):  # the first frame, or another model
+            self.average, self.label, self.rival, self.run, self.earlier = Average(), -1, -1, Run(), Run()
         faded = 0.5 ** (max(0.0, time - self.time) / half_life) if half_life else 0.0
-        self.sums = [s * faded + math.log(max(p, FLOOR)) for s, p in zip(self.sums, raw, strict=True)]
-        self.weight = self.weight * faded + 1
         self.time = time
+        best = max(range(len(raw)), key=raw.__getitem__)
+        if best != self.run.label:
+            resumed = self.run.frames == 1 and best == self.earlier.label
+            new = self.earlier if resumed else Run(best, time)
+            self.run, self.earlier = new, self.run
+        logs = [math.log(max(p, FLOOR)) for p in raw]
+        for average in (self.average, self.run.average, self.earlier.average):
+            average.add(logs, faded)
+        self.run.frames += 1
         if not half_life:
-            self.label = max(range(len(raw)), key=raw.__getitem__)
+            self.label = best
             return tuple(raw)
-        averaged = self.averaged()
-        self._choose(averaged)
-        return averaged
-
-    def averaged(self) -> tuple[float, ...]:
-        """The averaged probabilities after the newest frame."""
-        return _normalised([math.exp(s / self.weight) for s in self.sums])
+        return self._choose()
 
     def doubt(self, confidence: float, below: float | None) -> bool:
         """Whether a face with a label of this probability is uncertain."""
         self.uncertain = below is not None and confidence < below + (RELIEF if self.uncertain else 0.0)
         return self.uncertain
 
-    def _choose(self, averaged: Sequence[float]) -> None:
+    def _choose(self) -> tuple[float, ...]:
+        if self.run.label != self.label and self._held(self.run.since):
+            self.average = replace(self.run.average)
+            self.rival, self.rival_since = self.run.label, self.run.since
+        averaged = self.average.probabilities()
         best = max(range(len(averaged)), key=averaged.__getitem__)
-        if self.label < 0 or best == self.label:
-            self.label, self.rival = best, -1
-            return
         if best != self.rival:
-            self.rival, self.since = best, self.time
-        if averaged[best] - averaged[self.label] >= LEAD or self.time - self.since >= HOLD:
-            self.label, self.rival = best, -1
+            self.rival, self.rival_since = best, self.time
+        lead = averaged[best] - averaged[self.label]
+        if self.label < 0 or lead >= LEAD or self._held(self.rival_since):
+            self.label = best
+        return averaged
 
-
-def _normalised(shares: Sequence[float]) -> tuple[float, ...]:
-    total = sum(shares)
-    return tuple(share / total for share in shares)
+    def _held(self, since: float) -> bool:
+        return self.time - since > HOLD - _INSTANT
