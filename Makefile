@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input --quiet install --require-hashes --only-binary :all:
 export PYTHON SOURCE
 
-.PHONY: help run test test-containers chaos lint format bench clean
+.PHONY: help run test test-containers chaos fuzz soak lint format bench clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -17,6 +17,8 @@ help:
 	@echo "make test [ARGS='-k word']   all tests"
 	@echo "make test-containers         docker-compose.yml on a Docker engine: builds, runs, kills, restarts"
 	@echo "make chaos                   break everything on purpose, and check that nothing is lost (CHAOS_MINUTES=30)"
+	@echo "make fuzz                    hostile bytes for all that reads (FUZZ_INPUTS=1000000)"
+	@echo "make soak                    watch memory and handles for a while (SOAK_MINUTES=30)"
 	@echo "make lint                    ruff and mypy"
 	@echo "make format                  format the code"
 	@echo "make bench                   measure this machine"
@@ -38,6 +40,12 @@ test-containers: $(VENV)/.dev
 
 chaos: $(VENV)/.dev
 	@$(PY) -m tests.chaos $(ARGS)
+
+fuzz: $(VENV)/.dev
+	@$(PY) -m tests.fuzz
+
+soak: $(VENV)/.dev
+	@$(PY) -m tests.soak
 
 lint: $(VENV)/.dev
 	@$(PY) -m ruff check .

@@ -1,0 +1,125 @@
+"""Everything that reads bytes out of Redis, fed with mutants of real messages."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from shared.errors import DecodeError
+from shared.messages import (
+    Box,
+    Crop,
+    Detections,
+    Emotions,
+    Frame,
+    FrameInfo,
+    ModelSpec,
+    Outcome,
+    Prediction,
+    decode_detections,
+    decode_emotions,
+    decode_frame,
+    encode_detections,
+    encode_emotions,
+    encode_frame,
+    salvage,
+)
+from shared.streams import Progress
+from sink.stats import Stats
+from tests.fuzz.mutate import mutations
+
+DATA = Path(__file__).parents[1] / "data"
+INFO = FrameInfo("hall-1", "clip ü.mp4", "run1", 7, 1_795_000_000.125, 0.28, 640, 360, "lossless")
+SPEC = ModelSpec("fer-1", 4, 0.1)
+SLOWEST = 1.0
+"""Seconds of processor time that no input may take."""
+
+
+def corpus() -> list[bytes]:
+    """Real messages: frozen ones, and the shapes they come in today."""
+    faces = tuple(Crop(Box(n, n, 9, 9), n / 7, bytes(16)) for n in range(5))
+    labelled = tuple(Prediction(Box(n, n, 9, 9), 0.5, (0.25, 0.75)) for n in range(5))
+    still = replace(INFO, still=True, mode="live")
+    return [
+        *(path.read_bytes() for path in sorted(DATA.glob("*-v1.bin"))),
+        encode_frame(Frame(still, b""))[b"h"],
+        encode_frame(Frame(INFO, b"", outcome=Outcome.error("x" * 200)))[b"h"],
+        encode_detections(Detections(still, "1-1", SPEC, faces))[b"m"],
+        encode_detections(Detections(INFO, "1-1", SPEC, (), Outcome.dropped("stale")))[b"m"],
+        encode_emotions(Emotions(still, "1-1", ("a", "b"), labelled))[b"m"],
+        Stats(frames=5, emotions={"happy": 3}, latencies={7: 5}, first_captured_at=1.0).to_bytes(),
+    ]
+
+
+def _frame(data: bytes) -> None:
+    decode_frame({b"h": data, b"j": b""}, "1-1")
+
+
+def _detections(data: bytes) -> None:
+    found = decode_detections({b"m": data}, "1-1")
+    assert all(len(face.pixels) == found.model.size**2 for face in found.faces)
+
+
+def _emotions(data: bytes) -> None:
+    found = decode_emotions({b"m": data}, "1-1")
+    assert all(len(face.probabilities) == len(found.labels) for face in found.faces)
+
+
+def _salvage(data: bytes) -> None:
+    for key in (b"h", b"m"):
+        placed = salvage({key: data}, "1-1")
+        assert placed is None or placed.info.seq >= 0
+
+
+def _progress(data: bytes) -> None:
+    half = len(data) // 2
+    table = {b"at|" + data[:half]: data[half:], data[:half]: data[half:], b"work|x": data[:8]}
+    Progress.parse(table).all_shown(["hall-1"], ended=True)
+
+
+DECODERS: Mapping[str, Callable[[bytes], object]] = {
+    "frame": _frame,
+    "detections": _detections,
+    "emotions": _emotions,
+    "salvage": _salvage,
+    "progress": _progress,
+    "statistics": Stats.from_bytes,
+}
+
+
+@dataclass(slots=True)
+class Tally:
+    """Inputs by decoder, how many were accepted, and the slowest one's seconds of processor time."""
+
+    inputs: Counter[str] = field(default_factory=Counter)
+    accepted: Counter[str] = field(default_factory=Counter)
+    slowest: float = 0.0
+
+
+def fuzz(count: int, chance: random.Random) -> Tally:
+    """Give `count` inputs to the decoders, each to one of them, and now and then to all.
+
+    Raises:
+        AssertionError: a decoder raised something else than DecodeError, or took too long; the input is told.
+    """
+    tally = Tally()
+    names = [*DECODERS]
+    for n, data in enumerate(mutations(corpus(), chance)):
+        if n >= count:
+            return tally
+        for name in names if n % 100 == 0 else (names[n % len(names)],):
+            began = time.thread_time()
+            try:
+                DECODERS[name](data)
+                tally.accepted[name] += 1
+            except DecodeError:
+                pass
+            except BaseException as e:
+                raise AssertionError(f"{name} on {data.hex()}: {type(e).__name__}: {e}") from e
+            taken = time.thread_time() - began
+            tally.inputs[name] += 1
+            tally.slowest = max(tally.slowest, taken)
+            assert taken < SLOWEST, f"{name} took {taken:.1f} s on {data.hex()}"
+    return tally
