@@ -32,7 +32,7 @@ from producer.source import Context, parse_source
 from shared.messages import Box, Frame, FrameInfo, ModelSpec
 from shared.options import DetectorOptions, ProducerOptions
 from shared.stage import Hints
-from sink.tracks import Tracker, iou
+from sink.tracks import Confirmation, Tracker, iou
 
 BATCH = 4
 SAME = 0.4
@@ -91,11 +91,11 @@ def has(boxes: Sequence[Box], box: Box, least: float = SAME) -> bool:
 
 def tracks(frames: Sequence[Frame], boxes: Boxes) -> list[list[tuple[int, Box]]]:
     """The faces of full scans, frame number and box, by track; faces seen in one frame only are left out."""
-    tracker = Tracker()
+    tracker = Tracker(Confirmation(1, 1))
     found: dict[int, list[tuple[int, Box]]] = {}
     for number, (frame, faces) in enumerate(zip(frames, boxes, strict=True)):
         for track, box in zip(tracker.update(faces, frame.info.media_time), faces, strict=True):
-            found.setdefault(track, []).append((number, box))
+            found.setdefault(track.id, []).append((number, box))
     return [track for track in found.values() if len(track) > 1]
 
 
