@@ -1,9 +1,11 @@
 """`python -m producer`: one producer process."""
 
 import sys
+from dataclasses import replace
 
 from producer.loop import run_producers
 from shared.cli import Command, Values
+from shared.keys import shard_of
 from shared.metrics import Metrics
 from shared.options import CommonOptions, LinkOptions, ProducerOptions
 from shared.service import Service, open_streams
@@ -45,7 +47,7 @@ def run(values: Values) -> None:
     try:
         run_producers(
             options,
-            lambda: open_streams(link, service),
+            lambda camera: open_streams(replace(link, shard=shard_of(camera, link.shards)), service),
             service.stop,
             MetricsObserver(service.metrics),
             service.heartbeat.beat,

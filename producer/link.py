@@ -1,5 +1,6 @@
 """How a producer talks to its streams: what it needs of them, its camera's lease, patience with the server."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -40,6 +41,7 @@ class Streams(Protocol):
     def delete_frames(self, ids: Sequence[str]) -> None: ...
     def frames_of(self, camera: str, epoch: str, since: int = 0) -> list[tuple[int, str, int]]: ...
     def memory_limit(self) -> int: ...
+    def replicated(self, replicas: int) -> bool: ...
 
 
 class Stopped(Exception):
@@ -166,23 +168,22 @@ class Job:
 class Keeper(threading.Thread):
     """Renews the leases of all cameras of a process, also while one waits long for a picture or for room."""
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self) -> None:
         super().__init__(name="leases", daemon=True)
-        self._streams = streams
-        self._jobs: list[Job] = []
+        self._jobs: list[tuple[Job, Streams]] = []
         self._end = threading.Event()
 
-    def keep(self, job: Job) -> None:
-        self._jobs.append(job)
+    def keep(self, job: Job, streams: Streams) -> None:
+        """From now on renew the leases of `job` over `streams`, which nobody else uses meanwhile."""
+        self._jobs.append((job, streams))
 
     def run(self) -> None:
         while not self._end.wait(LEASE_TTL / 4):
-            for job in tuple(self._jobs):
-                try:
-                    if hold_mode(self._streams, job.mode):
-                        self._streams.lease(job.lease_name, job.token, LEASE_TTL)
-                except RedisError:
-                    break  # the cameras' own threads report it
+            for job, streams in tuple(self._jobs):
+                # An error is reported by the camera's own thread.
+                with contextlib.suppress(RedisError):
+                    if hold_mode(streams, job.mode):
+                        streams.lease(job.lease_name, job.token, LEASE_TTL)
 
     def end(self) -> None:
         """Stop renewing, and give the leases back where the server answers."""
@@ -190,8 +191,8 @@ class Keeper(threading.Thread):
         if self.ident is not None:
             self.join(LEASE_TTL)
         try:
-            for job in self._jobs:
-                self._streams.release(job.lease_name, job.token)
+            for job, streams in self._jobs:
+                streams.release(job.lease_name, job.token)
         except RedisError:
             log.debug("leases are left to run out: the server is away")
 

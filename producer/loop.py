@@ -128,7 +128,7 @@ class _Nobody:
 
 def run_producers(
     options: ProducerOptions,
-    streams_factory: Callable[[], Streams],
+    streams_for: Callable[[str], Streams],
     stop: threading.Event,
     observer: Observer,
     alive: Callable[[], None] = lambda: None,
@@ -139,8 +139,9 @@ def run_producers(
     `name` is a name of this process that it keeps over restarts: with it a restarted one need not wait until the
     leases of the one before run out.
 
-    Every camera gets streams of its own from `streams_factory`, and the keeper of the leases too. `alive` is
-    called, from any thread, whenever a loop turns. Nothing is appended unless every source could be opened.
+    Every camera gets streams of its own, those of its shard, from `streams_for`, and the keeper of its lease
+    others. `alive` is called, from any thread, whenever a loop turns. Nothing is appended unless every
+    source could be opened.
 
     Raises:
         UsageError: the options are wrong.
@@ -150,28 +151,28 @@ def run_producers(
     halt = threading.Event()
     context = Context(halt, observer, alive)
     producers = [
-        Producer(make_source(spec, mode, options, context), streams_factory(), options, mode, context, name)
+        Producer(make_source(spec, mode, options, context), streams_for(spec.name), options, mode, context, name)
         for spec in specs
     ]
-    keeper = Keeper(streams_factory())
+    keeper = Keeper()
     keeper.start()
     relay = threading.Thread(target=_relay, args=(stop, halt), name="stop", daemon=True)
     relay.start()
     try:
-        if _open_all(producers, keeper):
+        if _open_all(producers, keeper, streams_for):
             _run_all(producers, halt)
     finally:
         halt.set()
         keeper.end()
 
 
-def _open_all(producers: Sequence[Producer], keeper: Keeper) -> bool:
+def _open_all(producers: Sequence[Producer], keeper: Keeper, streams_for: Callable[[str], Streams]) -> bool:
     """Lease and open all cameras, or none. False: told to stop meanwhile."""
     opened = False
     try:
         for producer in producers:
             producer.acquire()
-            keeper.keep(producer.job)
+            keeper.keep(producer.job, streams_for(producer.job.camera))
         for producer in producers:
             producer.open()
         opened = True

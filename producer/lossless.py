@@ -132,6 +132,7 @@ def _append(job: Job, flight: Flight, frame: Frame) -> bool:
         else:
             if stream_id is not None:
                 flight.add(stream_id, len(frame.jpeg))
+                _wait_for_replicas(job)
                 return True
         position = job.patiently(lambda: _reclaim(job))
         if position == flight.next_seq + 1:
@@ -146,6 +147,18 @@ def _append(job: Job, flight: Flight, frame: Frame) -> bool:
         _look(job, flight)  # what is shown can go: perhaps the server's memory is full
 
 
+def _wait_for_replicas(job: Job) -> None:
+    """Until as many replicas as wanted have what was written. If the master dies meanwhile, the next append finds
+    out whether its successor knows the frame."""
+    wanted = job.options.replicas
+    told = False
+    while wanted and not job.patiently(lambda: job.streams.replicated(wanted)):
+        if not told:
+            log.warning("camera %s: fewer than %d replicas answer; waiting for them", job.camera, wanted)
+        told = True
+        job.pause(LOOK_AGAIN)
+
+
 def _reclaim(job: Job) -> int:
     """Hold the lease again; returns the seq that comes next."""
     job.hold_lease()
@@ -157,6 +170,7 @@ def _finish(job: Job, flight: Flight) -> bool:
     frames, and the source was opened anew to send them again."""
     count = flight.next_seq
     job.patiently(lambda: job.streams.finish(job.camera, job.epoch, count))
+    _wait_for_replicas(job)
     log.info("camera %s: all %d frames are sent", job.camera, count)
     while flight.known:
         position = job.patiently(lambda: job.streams.position(job.camera, job.epoch))

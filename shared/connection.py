@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
 
+from shared.cluster import Nodes, ToMaster, ToMasterTLS
 from shared.errors import EmotionError, UsageError
 from shared.log import redact_url
 
@@ -19,13 +21,20 @@ FIRST_WAIT = 0.05
 LONGEST_WAIT = 2.0
 
 
-def connect(url: str, password_file: str | None = None) -> "redis.Redis":
-    """A client for `url`; nothing is sent yet. A password in the URL wins over that in `password_file`.
+def connect(url: str, password_file: str | None = None, slot: int | None = None) -> "redis.Redis":
+    """A client for `url`; nothing is sent yet. A password in the URL wins over that in `password_file`. With a
+    `slot` it is one for the node of a Redis Cluster that has this slot; the URL names any node.
 
     Raises:
         UsageError: the URL is not one, or the file holds no password.
     """
     password = None if password_file is None else _read_password(password_file)
+    cluster: dict[str, Any] = {}
+    if slot is not None:
+        if url.startswith("unix"):
+            raise UsageError(f"--redis {redact_url(url)}: a cluster is reached by redis:// or rediss://")
+        cluster = {"connection_class": ToMasterTLS if url.startswith("rediss") else ToMaster}
+        cluster |= {"slot": slot, "nodes": Nodes()}
     try:
         return redis.Redis.from_url(
             url,
@@ -36,6 +45,7 @@ def connect(url: str, password_file: str | None = None) -> "redis.Redis":
             socket_connect_timeout=5.0,
             retry=Retry(NoBackoff(), 0),
             retry_on_error=[],
+            **cluster,
         )
     except ValueError as e:
         raise UsageError(f"--redis {redact_url(url)}: {e}") from e

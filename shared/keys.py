@@ -33,6 +33,11 @@ class Keys:
         return f"{self.namespace}:{{{shard_tag(self.shard, self.shards)}}}:{what}"
 
     @property
+    def slot(self) -> int:
+        """The slot of a cluster that all keys lie in."""
+        return int(key_slot(shard_tag(self.shard, self.shards).encode()))
+
+    @property
     def frames(self) -> str:
         return self.name("frames")
 

@@ -31,9 +31,12 @@ class LinkOptions:
     redis_password_file: str | None = option(
         None, "file that holds the password for --redis, as secrets are mounted into containers", metavar="FILE"
     )
+    cluster: bool = option(False, "--redis is a node of a Redis Cluster: find the shard's master, and follow it")
     namespace: str = option("emotion", "prefix of every key, so that several systems share one server")
     shards: int = option(1, "number of shards the cameras are spread over", low=1, high=1024, metavar="N")
-    shard: int = option(0, "the shard this process serves, from 0", low=0, high=1023, metavar="K")
+    shard: int = option(
+        0, "the shard this process serves, from 0; a producer serves all of them", low=0, high=1023, metavar="K"
+    )
     slot: str = option(
         "",
         "stable name of this worker among its kind, so that a restarted one resumes its own work;"
@@ -79,6 +82,9 @@ class ProducerOptions:
     in_flight: int = option(128, "lossless: frames of one camera on their way at the most", low=1, high=100_000)
     in_flight_bytes: int = option(
         64 * 2**20, "lossless: bytes of one camera on their way at the most", low=2**20, high=2**36
+    )
+    replicas: int = option(
+        0, "lossless: replicas of the server that must have a frame before the next is sent", low=0, high=16
     )
     frames_bytes: int = option(
         64 * 2**20, "live: bytes that frames may take in Redis at the most", low=2**20, high=2**36

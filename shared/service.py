@@ -197,6 +197,7 @@ def open_streams(link: LinkOptions, service: Service) -> Streams:
     """
     if link.shard >= link.shards:
         raise UsageError(f"--shard {link.shard}: with --shards {link.shards} the last one is {link.shards - 1}")
-    client = connect(link.redis, link.redis_password_file)
+    keys = Keys(link.namespace, link.shard, link.shards)
+    client = connect(link.redis, link.redis_password_file, keys.slot if link.cluster else None)
     wait_until_up(client, link.redis, PATIENCE, lambda: service.stopping)
-    return Streams(client, Keys(link.namespace, link.shard, link.shards))
+    return Streams(client, keys)

@@ -132,6 +132,10 @@ class Streams:
             raise
         return made.decode() if made else None
 
+    def replicated(self, replicas: int, patience: float = 1.0) -> bool:
+        """Whether so many replicas have all that this connection has written, within `patience` seconds."""
+        return int(self.client.wait(replicas, int(patience * 1000))) >= replicas
+
     def finish(self, camera: str, epoch: str, count: int) -> None:
         """Say that the source has ended after `count` frames."""
         self._write("HSET", self.keys.progress, f"end|{camera}", f"{epoch} {count}")

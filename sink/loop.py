@@ -71,6 +71,7 @@ class Sink:
         self._stats = Stats()
         self._unshown: deque[Released] = deque()
         self._shown: list[Released] = []
+        self._positions: dict[str, tuple[str, int]] = {}
         self._duplicates = 0
         self._restored = False
         self._held_until = 0.0
@@ -95,6 +96,7 @@ class Sink:
         streams.ensure_group(streams.keys.emotions, self._name)
         streams.register_sink(self._name)
         self._restore()
+        self._remind()
         self._service.is_ready(streams)
         after = "0"
         while not self._service.stopping:
@@ -145,6 +147,12 @@ class Sink:
                 self._follower.resume(camera, state)
             except DecodeError as e:
                 log.warning("camera %s: %s: faces get new numbers", camera, e)
+
+    def _remind(self) -> None:
+        """Say again how far this process is: a server that took over, or was flushed, may have forgotten, and a
+        producer would wait for frames that come only once."""
+        if self._positions:
+            self._streams.shown(self._name, self._service.worker, [], self._positions, self._stats.to_bytes())
 
     def _lease(self) -> bool:
         asked = time.monotonic()
@@ -245,6 +253,7 @@ class Sink:
             if item.message is not None:
                 positions[item.camera] = (item.epoch, item.message.info.seq + 1)
         ids = [i for item in self._shown for i in item.ids]
+        self._positions |= positions
         tracks = {camera: self._follower.state(camera) for camera in positions}
         self._streams.shown(self._name, self._service.worker, ids, positions, self._stats.to_bytes(), tracks)
         self._shown.clear()

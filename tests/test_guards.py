@@ -66,7 +66,7 @@ def test_live_frames_take_half_of_the_servers_memory_at_the_most(tmp_path: Path)
     server.start()
     try:
 
-        def make() -> Streams:
+        def make(camera: str = "") -> Streams:
             return Streams(connect(server.url), Keys("small"))
 
         pictures = tmp_path / "pictures"

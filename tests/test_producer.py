@@ -25,7 +25,7 @@ from shared.streams import Streams
 from tests.conftest import append_frames, make_frame
 from tests.test_sources import Counts, encoded, noise, write_video
 
-Factory = Callable[[], Streams]
+Factory = Callable[..., Streams]
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def factory(server: EmbeddedServer, streams: Streams) -> Iterator[Factory]:
     """Makes streams of the test's own namespace, each on its own connection."""
     with ExitStack() as stack:
 
-        def make() -> Streams:
+        def make(camera: str = "") -> Streams:
             client = connect(server.url)
             stack.callback(client.close)
             return Streams(client, streams.keys)
@@ -194,7 +194,7 @@ def test_lost_answers_neither_lose_nor_repeat_a_frame(factory: Factory, streams:
     counts = Counts()
     run_producers(
         options(folder),
-        lambda: Shaky(factory().client, streams.keys),
+        lambda _: Shaky(factory().client, streams.keys),
         threading.Event(),
         counts,
     )
@@ -236,7 +236,7 @@ def test_a_killed_server_that_comes_back_has_every_frame_once(tmp_path: Path) ->
     video = write_video(tmp_path / "clip.mp4", 400)
     with ExitStack() as stack:
 
-        def make() -> Streams:
+        def make(camera: str = "") -> Streams:
             client = connect(embedded.url)
             stack.callback(client.close)
             return Streams(client, keys)
@@ -309,7 +309,7 @@ def test_live_frames_are_dropped_and_counted_while_the_server_is_away(
     video = write_video(tmp_path / "clip.mp4", 100, rate=200)
     counts = Counts()
     run_producers(
-        options(video, mode="live"), lambda: Shaky(factory().client, streams.keys), threading.Event(), counts
+        options(video, mode="live"), lambda _: Shaky(factory().client, streams.keys), threading.Event(), counts
     )
     sent = frames(streams)
     assert [f.info.seq for f in sent] == list(range(len(sent)))
@@ -391,7 +391,7 @@ def test_a_server_that_is_not_there_is_one_clear_line(
     monkeypatch.setattr(producer.link, "LEASE_PATIENCE", 0.3)
     client = connect(f"unix://{tmp_path}/none.sock")
     with pytest.raises(EmotionError, match="Redis cannot be reached: ") as caught:
-        run_producers(options(folder), lambda: Streams(client, Keys("x")), threading.Event(), Counts())
+        run_producers(options(folder), lambda _: Streams(client, Keys("x")), threading.Event(), Counts())
     assert "\n" not in str(caught.value)
 
 
