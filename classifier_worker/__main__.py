@@ -47,6 +47,7 @@ def run(values: Values) -> None:
         values,
         options.classify_batch,
         lambda metrics: metrics.model(manifest.id, options.precision, options.backend),
+        gather=options.classify_wait,
         patience=6,  # the detector has spent time on them already: throwing them away now would waste it
     )
 

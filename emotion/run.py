@@ -69,9 +69,11 @@ class Workers:
     classifiers: int
 
 
-def choose_workers(options: RunOptions, cores: int) -> Workers:
-    """Detection is most of the work: one detector a core, one classifier for every four."""
-    return Workers(options.detectors or max(1, cores), options.classifiers or max(1, cores // 4))
+def choose_workers(options: RunOptions, cores: int, scans_all: bool) -> Workers:
+    """Detectors that scan every picture as a whole (`scans_all`) do most of the work: one a core. Those that know
+    where to look take about half of it. One classifier for every four cores."""
+    detectors = cores if scans_all else cores // 2
+    return Workers(options.detectors or max(1, detectors), options.classifiers or max(1, (cores + 2) // 4))
 
 
 def usable_cores() -> int:
@@ -93,6 +95,7 @@ class Run:
         _protect_sources(sources, build(SinkOptions, values).output)
         self._is_live = mode == "live"
         self._cameras = tuple(source.name for source in sources)
+        self._only_pictures = all(source.kind == "pictures" for source in sources)
         self._sink = replace(build(SinkOptions, values), per_camera=len(sources) > 1, expect=self._cameras)
         self._show = build(ShowOptions, values)
         following(self._sink.confirm, self._sink.smoothing, self._show.uncertain)  # refused here if they are wrong
@@ -166,9 +169,9 @@ class Run:
         return Plan(slot, module, [f"--config={path}"], ends=ends, keep_stdout=keep_stdout)
 
     def _start_workers(self) -> None:
-        workers = choose_workers(self._options, usable_cores())
         model = build(ModelOptions, self._values)
         detector, classifier = build(DetectorOptions, self._values), build(ClassifierOptions, self._values)
+        workers = choose_workers(self._options, usable_cores(), self._only_pictures or detector.scan_every == 1)
         for n in range(workers.detectors):
             self._supervisor.start(self._plan("detector_worker", f"detector-{n}", detector, model))
         for n in range(workers.classifiers):

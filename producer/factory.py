@@ -1,5 +1,6 @@
 """Makes sources from their descriptions."""
 
+from producer.ahead import Ahead
 from producer.camera import CameraCapture
 from producer.files import Video
 from producer.folder import Pictures
@@ -14,6 +15,8 @@ def make_source(spec: SourceSpec, mode: Mode, options: ProducerOptions, context:
     """The source that `spec` describes, not opened yet. In lossless mode a URL is read like a file."""
     if spec.kind == "pictures":
         return Pictures(spec, context, options.fps)
+    if spec.kind == "video" and mode == "lossless":
+        return Ahead(Video(spec, context))
     if spec.kind == "video" or (spec.kind == "url" and mode == "lossless"):
         return Video(spec, context)
     stall = options.stall_after

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
 
 from producer.files import open_container, reason, to_image, video_stream
 from producer.grab import CaptureError
@@ -46,6 +47,7 @@ class UrlCapture:
         self._container.close()
 
     def _decode(self) -> Iterator[Image]:
+        converter = VideoReformatter()
         for packet in self._container.demux(self._stream):
             try:
                 frames = packet.decode()
@@ -57,7 +59,7 @@ class UrlCapture:
                     raise CaptureError(problem)
                 if self.finite and frame.time is not None:
                     self._pace(frame.time)
-                yield to_image(frame)
+                yield to_image(frame, converter)
 
     def _pace(self, media_time: float) -> None:
         now = time.monotonic()

@@ -135,6 +135,9 @@ class ClassifierOptions:
     precision: str = option("int8", "precision of the weights to serve")
     head: str | None = option(None, "which of the model's outputs to show")
     threads: int = option(1, "threads for inference", low=1, high=256)
+    classify_wait: float = option(
+        0.003, "seconds that a busy classifier waits for more faces to label at once", low=0, high=0.1
+    )
     classify_batch: int = option(32, "messages that a classifier takes at once", low=1, high=512)
 
 

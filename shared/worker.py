@@ -53,12 +53,14 @@ class Route(Generic[In, Out]):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Limits of a worker: batch size in messages, times in seconds."""
+    """Limits of a worker: batch size in messages, times in seconds. `gather` is how long to wait for more messages
+    when the first ones were there at once; with an idle worker nobody waits."""
 
     batch: int
     claim_after: float
     max_deliveries: int
     max_age: float
+    gather: float = 0.0
 
 
 class Worker(Generic[In, Out]):
@@ -131,12 +133,22 @@ class Worker(Generic[In, Out]):
         """A batch of new messages; with it what is known of the cameras, if the stage cares."""
         route, streams, worker = self._route, self._streams, self._service.worker
         if self._hinted is None:
-            return streams.read_new(route.source, route.group, worker, self._policy.batch, BLOCK)
+            return self._gathered()
         entries, hints = streams.read_hinted(route.source, route.group, worker, self._policy.batch, BLOCK)
         if entries:
             old = stale(hints, id_seconds(entries[-1].id))
             self._stale.update(old)
             self._hints = {camera: hint.data for camera, hint in hints.items() if camera not in old}
+        return entries
+
+    def _gathered(self) -> list[Entry]:
+        """A batch of new messages, or, if those that were there at once are fewer, what comes within a moment."""
+        route, worker, batch, gather = self._route, self._service.worker, self._policy.batch, self._policy.gather
+        started = time.monotonic()
+        entries = self._streams.read_new(route.source, route.group, worker, batch, BLOCK)
+        if 0 < len(entries) < batch and time.monotonic() - started < gather:
+            time.sleep(gather)
+            entries += self._streams.read_new(route.source, route.group, worker, batch - len(entries), None)
         return entries
 
     def _housekeeping(self) -> None:
@@ -311,9 +323,10 @@ def serve(
     batch: int,
     describe: Callable[[Metrics], None],
     patience: float = 1.0,
+    gather: float = 0.0,
 ) -> None:
     """Run a stage as this process, from settings to the last goodbye. `describe` tells metrics the model in use;
-    `patience` times `--max-age` is the age at which the stage drops live frames.
+    `patience` times `--max-age` is the age at which the stage drops live frames; `gather`: see `Policy`.
 
     Raises:
         EmotionError: the server cannot be reached at the start, or the stage cannot be opened.
@@ -327,7 +340,7 @@ def serve(
     describe(service.metrics)
     streams = open_streams(link, service)
     try:
-        policy = Policy(batch, link.claim_after, link.max_deliveries, link.max_age * patience)
+        policy = Policy(batch, link.claim_after, link.max_deliveries, link.max_age * patience, gather)
         Worker(service, streams, stage, route(streams), policy, Watchdog(link.watchdog)).run()
     finally:
         service.close(streams)

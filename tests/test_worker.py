@@ -96,7 +96,7 @@ def make_worker(
         lambda d: encode_detections(d)[b"m"],
         lambda metrics, results: None,
     )
-    policy = Policy(8, limits.get("claim_after", 20), 3, limits.get("max_age", 0.5))
+    policy = Policy(8, limits.get("claim_after", 20), 3, limits.get("max_age", 0.5), limits.get("gather", 0))
     return service, Worker(service, own_connection(streams), stage, route, policy, Watchdog(10))
 
 
@@ -352,3 +352,36 @@ def test_a_stage_without_hints_leaves_none(streams: Streams) -> None:
     with working(streams, Echo()):
         until(lambda: len(results(streams)) == 3)
     assert not streams.client.exists(streams.keys.hints)
+
+
+# --- batches -----------------------------------------------------------------------------------------------
+
+
+def test_a_busy_worker_waits_a_moment_for_a_larger_batch(streams: Streams) -> None:
+    stage = Echo()
+    service, worker = make_worker(streams, stage, gather=0.5)
+    append(streams, [0])
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    until(
+        lambda: (
+            streams.client.exists(streams.keys.frames) and bool(streams.client.xinfo_groups(streams.keys.frames))
+        )
+    )
+    time.sleep(0.1)
+    append(streams, [1, 2])
+    until(lambda: len(results(streams)) == 3)
+    service.stop.set()
+    thread.join(10)
+    assert stage.batches == [[0, 1, 2]]
+
+
+def test_an_idle_worker_does_not_wait(streams: Streams) -> None:
+    stage = Echo()
+    with working(streams, stage, gather=0.3):
+        until(lambda: bool(streams.client.exists(streams.keys.frames)))
+        for seq in range(2):
+            time.sleep(0.5)
+            append(streams, [seq])
+            until(lambda seq=seq: len(results(streams)) == seq + 1)  # type: ignore[misc]
+    assert stage.batches == [[0], [1]]
