@@ -95,7 +95,7 @@ def test_a_clip_is_the_same_read_ahead() -> None:
     context = Context(threading.Event(), Nobody())
     ahead, plain = (
         make_source(parse_source("sample"), m, ProducerOptions(), context) for m in ("lossless", "live")
-    )  # type: ignore[arg-type]
+    )
     assert isinstance(ahead, Ahead)
     for source in (ahead, plain):
         source.open(240)

@@ -27,6 +27,7 @@ from shared.service import Service, open_streams
 from shared.streams import Streams
 from shared.watchdog import Watchdog
 from shared.worker import Policy, Route, Worker
+from sink.follow import Follower, following
 from sink.loop import Sink
 from sink.output import Image, Output, Result
 from tests.servers import Node, cluster
@@ -99,10 +100,11 @@ class Shard:
             "classifier", keys.faces, keys.emotions, decode_detections, lambda r: encode_emotions(r)[b"m"],
             lambda *_: None,
         )  # fmt: skip
+        follower = Follower(following("1/1", 0.0, "off"))
         loops: tuple[Any, ...] = (
             Worker(self._services[0], d, Echo(), detect, policy, Watchdog(60)),
             Worker(self._services[1], c, Label(), label, policy, Watchdog(60)),
-            Sink(self._services[2], s, "sink", lambda: [Memory(shown)], 1.0, Watchdog(60)),
+            Sink(self._services[2], s, "sink", lambda: [Memory(shown)], 1.0, Watchdog(60), follower),
         )
         self._threads = [threading.Thread(target=loop.run, daemon=True) for loop in loops]
         for thread in self._threads:

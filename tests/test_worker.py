@@ -365,7 +365,8 @@ def test_a_busy_worker_waits_a_moment_for_a_larger_batch(streams: Streams) -> No
     thread.start()
     until(
         lambda: (
-            streams.client.exists(streams.keys.frames) and bool(streams.client.xinfo_groups(streams.keys.frames))
+            bool(streams.client.exists(streams.keys.frames))
+            and bool(streams.client.xinfo_groups(streams.keys.frames))
         )
     )
     time.sleep(0.1)
