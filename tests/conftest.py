@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from emotion.server import EmbeddedServer
 from shared.connection import connect
@@ -21,6 +22,10 @@ from shared.messages import Frame, FrameInfo
 from shared.streams import Streams
 
 _numbers = itertools.count()
+
+# How fast a machine is must not decide whether a test passes.
+settings.register_profile("plain", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+settings.load_profile("plain")
 
 
 @pytest.fixture(scope="session")
