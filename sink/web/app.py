@@ -43,16 +43,15 @@ Fps = Annotated[float, Query(gt=0, le=60, description="most results and pictures
 
 
 def make_app(
-    hub: Hub, gallery: Gallery, bell: Callable[[], Bell], viewers: int, assets: dict[str, Asset]
+    hub: Hub, gallery: Gallery, bell: Callable[[], Bell], seats: Seats, assets: dict[str, Asset]
 ) -> FastAPI:
     """The application; all of it runs in one event loop.
 
     Args:
         bell: gives that loop's bell.
-        viewers: streams open at once at the most.
+        seats: for the streams that may be open at once.
     """
     app = FastAPI(title="Emotion Stream", version=__version__, description=ABOUT, docs_url=None, redoc_url=None)
-    seats = Seats(viewers)
 
     def known(camera: str) -> Lane:
         lane = hub.find(camera)
@@ -62,7 +61,7 @@ def make_app(
 
     def live(wish: Wish, form: Callable[[Message], bytes], kind: str, before: bytes = b"") -> LiveResponse:
         if not seats.take():
-            raise HTTPException(503, f"{viewers} viewers are here already: --web-viewers allows more")
+            raise HTTPException(503, f"{seats.most} viewers are here already: --web-viewers allows more")
         content: AsyncGenerator[bytes] = written(follow(hub, gallery, bell(), wish), form, before)
         return LiveResponse(content, kind, seats)
 

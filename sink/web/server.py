@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import threading
+import time
 from functools import partial
 from typing import Any, cast
 
@@ -15,13 +16,15 @@ from sink.web.app import make_app
 from sink.web.assets import load
 from sink.web.connections import Connection, Counts
 from sink.web.hub import Hub
-from sink.web.live import Bell
+from sink.web.live import Bell, Seats
 from sink.web.pictures import Gallery
 from sink.web.security import Guard
 
 START_SECONDS = 10.0
-FAREWELL_SECONDS = 2.0
-"""For viewers to be told that the run has ended."""
+FAREWELL_SECONDS = 3.0
+"""For viewers to be told that the run has ended, and for what they have begun to fetch."""
+KEEPSAKE_SECONDS = 2.0
+"""For pages that have just been told to begin fetching the results."""
 CONNECTIONS_EACH = 8
 """Connections open at once, for every viewer allowed; half of them for one client at the most."""
 MOST_HEADER_BYTES = 16 * 1024
@@ -38,7 +41,8 @@ class WebServer:
         self._gallery = Gallery()
         self._bell: Bell | None = None
         assets = load()
-        app = make_app(hub, self._gallery, self._own_bell, viewers, assets)
+        self._seats = Seats(viewers)
+        app = make_app(hub, self._gallery, self._own_bell, self._seats, assets)
         port = int(sock.getsockname()[1])
         connections = max(64, CONNECTIONS_EACH * viewers)
         protocol = partial(Connection, Counts(connections // 2))
@@ -70,9 +74,17 @@ class WebServer:
 
     def stop(self) -> None:
         """Tell the viewers that it is over, and stop. May be called twice."""
+        if self._socket.fileno() < 0:
+            return
+        watched = self._seats.taken > 0
         self._hub.end()
+        deadline = time.monotonic() + FAREWELL_SECONDS
+        while self._seats.taken and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if watched:
+            time.sleep(KEEPSAKE_SECONDS)
         self._server.should_exit = True
-        self._thread.join(FAREWELL_SECONDS + 1)
+        self._thread.join(FAREWELL_SECONDS + 2)
         self._gallery.close()
         self._socket.close()
 

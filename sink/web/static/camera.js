@@ -121,15 +121,21 @@ export class Camera extends EventTarget {
     const label = this.#find(".age");
     if (label.textContent !== text) label.textContent = text;
     label.classList.toggle("old", old);
-    if (this.state === "live") this.#faces.tidy(performance.now());
+    if (this.state === "no signal") this.#veil();
   }
 
   #veil() {
     const has = this.#image.classList.contains("there");
-    const text = { waiting: has ? "" : "waiting for the first picture", "no signal": "no signal", ended: has ? "" : "ended" };
+    const age = this.#age();
+    const text = {
+      waiting: has ? "" : "waiting for the first picture",
+      "no signal": age === null ? "no signal" : `no signal for ${seconds(age)}`,
+      ended: has ? "" : "ended",
+    };
     const veil = this.#find(".veil");
-    veil.textContent = text[this.state] ?? "";
-    veil.hidden = !veil.textContent;
+    const told = text[this.state] ?? "";
+    if (veil.textContent !== told) veil.textContent = told;
+    veil.hidden = !told;
     this.root.dataset.state = this.state;
   }
 

@@ -80,7 +80,7 @@ export class Chart {
             gap: 2,
             space: 90,
             incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300],
-            values: (_, times) => times.map((at) => this.#time(at)),
+            values: (plot, times) => times.map((at) => (this.#fits(plot, at) ? this.#time(at) : "")),
           },
           { show: false },
         ],
@@ -94,6 +94,12 @@ export class Chart {
 
   #size() {
     return { width: Math.max(50, this.#box.clientWidth), height: HEIGHT };
+  }
+
+  /** Whether a time's label lies within the chart. */
+  #fits(plot, at) {
+    const x = plot.valToPos(at, "x");
+    return x >= 26 && x <= this.#box.clientWidth - 26;
   }
 
   #time(at) {

@@ -27,16 +27,10 @@ export class Faces {
       const panel = this.#shown.get(id) ?? this.#make(id, face);
       panel.seen = now;
       panel.face = face;
-      panel.root.classList.remove("gone");
       this.#fill(panel, now);
     }
-    this.tidy(now);
-  }
-
-  /** Take away faces that have not been seen for a while. */
-  tidy(now) {
     for (const [id, panel] of this.#shown) {
-      panel.root.classList.toggle("gone", now - panel.seen > 150);
+      panel.root.classList.toggle("gone", panel.seen !== now);
       if (now - panel.seen > STAYS) {
         panel.root.remove();
         this.#shown.delete(id);

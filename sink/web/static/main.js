@@ -211,7 +211,7 @@ document.addEventListener("keydown", (event) => {
   action();
 });
 document.addEventListener("click", (event) => {
-  if (!event.target.closest("#download")) $("download").open = false;
+  if (!event.target.closest("#download summary")) $("download").open = false;
 });
 $("pause").addEventListener("click", () => pause(!paused));
 $("theme").addEventListener("click", changeTheme);
