@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from producer.link import LONGEST_WAIT, Job, short
 from shared.errors import EmotionError
 from shared.messages import Frame
+from shared.streams import Flown
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ LINGER = 0.1
 class Flight:
     """Frames that were appended and not yet shown by every sink.
 
-    `done` is what the sinks last told. `known` holds seq, stream id and bytes of those that are to be deleted.
+    `done` is what the sinks last told; `known` are those that are to be deleted.
     """
 
     max_frames: int
@@ -31,30 +32,28 @@ class Flight:
     next_seq: int = 0
     done: int = 0
     bytes: int = 0
-    known: deque[tuple[int, str, int]] = field(default_factory=deque)
+    known: deque[Flown] = field(default_factory=deque)
 
-    def add(self, stream_id: str | None, size: int) -> None:
-        if stream_id is not None:
-            self.known.append((self.next_seq, stream_id, size))
-            self.bytes += size
+    def add(self, frame: Flown) -> None:
+        self.known.append(frame)
+        self.bytes += frame.size
         self.next_seq += 1
 
-    def settle(self, done: int) -> list[str]:
-        """Note that all frames below `done` have been shown; returns the ids that can be deleted."""
+    def settle(self, done: int) -> list[Flown]:
+        """Note that all frames below `done` have been shown; returns those that can be deleted."""
         self.done = done
-        ids = []
-        while self.known and self.known[0][0] < done:
-            _, stream_id, size = self.known.popleft()
-            self.bytes -= size
-            ids.append(stream_id)
-        return ids
+        landed = []
+        while self.known and self.known[0].seq < done:
+            landed.append(self.known.popleft())
+            self.bytes -= landed[-1].size
+        return landed
 
-    def restart(self, seq: int, known: Sequence[tuple[int, str, int]]) -> None:
+    def restart(self, seq: int, known: Sequence[Flown]) -> None:
         """Go on with `seq` where an earlier producer stopped, or where the server's memory ends. `known`: what
-        lies in the stream."""
+        is on its way."""
         self.next_seq, self.done = seq, 0
         self.known = deque(known)
-        self.bytes = sum(size for _, _, size in known)
+        self.bytes = sum(frame.size for frame in known)
 
     def filled(self, part: float = 1.0) -> bool:
         """Whether this part of the room is taken."""
@@ -71,7 +70,7 @@ def run_lossless(job: Job, start: int) -> None:
     """
     flight = Flight(job.options.in_flight, job.options.in_flight_bytes)
     if start:
-        flight.restart(start, _lying(job))
+        flight.restart(start, _flying(job))
     while not job.context.stop.is_set():
         _wait_for_room(job, flight)
         picture = job.source.read()
@@ -101,20 +100,22 @@ def _wait_for_room(job: Job, flight: Flight) -> None:
 def _go_back(job: Job, flight: Flight, position: int) -> None:
     """The server has forgotten frames: send them again. Sinks leave out what they have shown before."""
     log.warning("camera %s: Redis knows %d frames, not %d: going back", job.camera, position, flight.next_seq)
-    flight.restart(position, _lying(job))
+    flight.restart(position, _flying(job))
     job.source.open(position)
 
 
-def _lying(job: Job, since: int = 0) -> list[tuple[int, str, int]]:
-    return job.patiently(lambda: job.streams.frames_of(job.camera, job.epoch, since))
+def _flying(job: Job) -> list[Flown]:
+    """The frames of this run that an earlier producer, or an append without an answer, has sent."""
+    flown = job.patiently(lambda: job.streams.flight(job.camera))
+    return [frame for frame in flown if frame.epoch == job.epoch]
 
 
 def _look(job: Job, flight: Flight) -> int | None:
     """Ask how far the sinks are and delete what they have shown."""
     done = job.patiently(lambda: job.streams.done(job.camera, job.epoch))
-    ids = flight.settle(done or 0)
-    if ids:
-        job.patiently(lambda: job.streams.delete_frames(ids))
+    landed = flight.settle(done or 0)
+    if landed:
+        job.patiently(lambda: job.streams.land(job.camera, landed))
     return done
 
 
@@ -131,13 +132,12 @@ def _append(job: Job, flight: Flight, frame: Frame) -> bool:
             log.log(level, "camera %s: %s; trying again", job.camera, short(e))
         else:
             if stream_id is not None:
-                flight.add(stream_id, len(frame.jpeg))
+                flight.add(Flown(job.epoch, flight.next_seq, stream_id, len(frame.jpeg)))
                 _wait_for_replicas(job)
                 return True
         position = job.patiently(lambda: _reclaim(job))
         if position == flight.next_seq + 1:
-            lying = _lying(job, flight.next_seq)
-            flight.add(*(lying[0][1:] if lying else (None, 0)))
+            flight.restart(position, _flying(job))
             return True
         if position != flight.next_seq:
             _go_back(job, flight, position)
@@ -181,4 +181,7 @@ def _finish(job: Job, flight: Flight) -> bool:
             return True  # nobody is there who would show them
         if flight.known:
             job.pause(LINGER)
+    # What earlier runs of this camera left behind when they were killed: it was shown before, or never will be.
+    left = job.patiently(lambda: job.streams.flight(job.camera))
+    job.patiently(lambda: job.streams.land(job.camera, left))
     return True

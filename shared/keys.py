@@ -73,5 +73,8 @@ class Keys:
     def workers(self) -> str:
         return self.name("workers")
 
+    def flight(self, camera: str) -> str:
+        return self.name(f"flight:{camera}")
+
     def lease(self, name: str) -> str:
         return self.name(f"lease:{name}")

@@ -25,7 +25,7 @@ return 0
 
 # Append one frame and store the position in one step, so that a repeated call appends nothing.
 APPEND = """#!lua
-local lease, frames, progress = KEYS[1], KEYS[2], KEYS[3]
+local lease, frames, progress, flight = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local token, ttl, camera, epoch, seq, maxlen, header, jpeg = unpack(ARGV)
 if redis.call('GET', lease) ~= token then
   return redis.error_reply('LEASELOST ' .. camera)
@@ -44,10 +44,20 @@ if tonumber(maxlen) > 0 then
   id = redis.call('XADD', frames, 'MAXLEN', '~', maxlen, '*', 'h', header, 'j', jpeg)
 else
   id = redis.call('XADD', frames, '*', 'h', header, 'j', jpeg)
+  redis.call('RPUSH', flight, table.concat({epoch, seq, id, #jpeg}, ' '))
 end
 redis.call('HSET', progress, 'at|' .. camera, epoch .. ' ' .. string.format('%d', tonumber(seq) + 1))
 redis.call('HINCRBY', progress, 'work|producer', 1)
 return id
+"""
+
+# Lossless frames that are no longer needed: out of the stream, and off the list of those on their way.
+LAND = """#!lua flags=allow-oom
+for _, flown in ipairs(ARGV) do
+  redis.call('XDEL', KEYS[1], (string.match(flown, '(%d+%-%d+) %d+$')))
+  redis.call('LREM', KEYS[2], 1, flown)
+end
+return #ARGV
 """
 
 # The hop: a result is appended only if its input's acknowledgement counted, so a worker that was thought dead

@@ -15,7 +15,7 @@ from shared import hints, scripts
 from shared.errors import EmotionError
 from shared.hints import HINT_SECONDS, Hint
 from shared.keys import Keys
-from shared.messages import Fields, Frame, encode_frame, salvage
+from shared.messages import Fields, Frame, encode_frame
 
 if TYPE_CHECKING:
     import redis
@@ -57,6 +57,25 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Flown:
+    """A lossless frame on its way: what identifies it, its stream id, and the bytes of its JPEG."""
+
+    epoch: str
+    seq: int
+    id: str
+    size: int
+
+    def __str__(self) -> str:
+        """As it stands in the list of those on their way."""
+        return f"{self.epoch} {self.seq} {self.id} {self.size}"
+
+    @staticmethod
+    def parse(text: str) -> "Flown":
+        epoch, seq, stream_id, size = text.rsplit(" ", 3)
+        return Flown(epoch, int(seq), stream_id, int(size))
+
+
+@dataclass(frozen=True, slots=True)
 class Lag:
     """How far a consumer group is behind: entries never delivered plus unacknowledged ones (None where the
     server cannot tell), and seconds between the newest entry and the newest delivered one."""
@@ -80,6 +99,7 @@ class Streams:
         self._lease = client.register_script(scripts.LEASE)
         self._release = client.register_script(scripts.RELEASE)
         self._append = client.register_script(scripts.APPEND)
+        self._land = client.register_script(scripts.LAND)
         self._hop = client.register_script(scripts.HOP)
         self._shown = client.register_script(scripts.SHOWN)
         self._leave = client.register_script(scripts.LEAVE)
@@ -123,7 +143,8 @@ class Streams:
         fields = encode_frame(frame)
         info = frame.info
         args: list[Any] = [token, int(ttl * 1000), info.camera, info.epoch, info.seq, max_entries or 0]
-        keys = [self.keys.lease(f"camera:{info.camera}"), self.keys.frames, self.keys.progress]
+        k = self.keys
+        keys = [k.lease(f"camera:{info.camera}"), k.frames, k.progress, k.flight(info.camera)]
         try:
             made = self._append(keys, [*args, fields[b"h"], fields[b"j"]])
         except ResponseError as e:
@@ -149,30 +170,20 @@ class Streams:
             return None
         return min(progress.shown.get((sink, camera, epoch), 0) for sink in sinks)
 
-    def frames_of(self, camera: str, epoch: str, since: int = 0) -> list[tuple[int, str, int]]:
-        """The frames of a camera that lie in the stream: seq, stream id and bytes of the JPEG, in order, from the
-        seq `since` on. Looks at the stream from its end, so it costs little for the newest ones."""
-        found: list[tuple[int, str, int]] = []
-        before = "+"
-        while page := cast(
-            list[tuple[bytes, Fields]], self.client.xrevrange(self.keys.frames, before, "-", count=16)
-        ):
-            before = f"({page[-1][0].decode()}"
-            for i, fields in page:
-                placed = salvage(fields, i.decode())
-                if placed is None or (placed.info.camera, placed.info.epoch) != (camera, epoch):
-                    continue
-                if placed.info.seq < since:
-                    return found[::-1]
-                found.append((placed.info.seq, placed.frame_id, len(fields.get(b"j", b""))))
-                if placed.info.seq == since:
-                    return found[::-1]
-        return found[::-1]
+    def flight(self, camera: str) -> list["Flown"]:
+        """The lossless frames of a camera that were appended and have not landed, of all epochs, in order."""
+        found = cast(list[bytes], self.client.lrange(self.keys.flight(camera), 0, -1))
+        return [Flown.parse(text.decode()) for text in found]
+
+    def land(self, camera: str, frames: Sequence["Flown"]) -> None:
+        """Delete lossless frames that are no longer needed."""
+        if frames:
+            self._land([self.keys.frames, self.keys.flight(camera)], [str(f) for f in frames])
 
     def memory_limit(self) -> int:
         """Bytes of data that the server may hold; 0 where it has no limit or does not say."""
         try:
-            return int(self.client.info("memory").get("maxmemory", 0))
+            return self.memory()[1]
         except ResponseError:
             return 0
 
@@ -385,7 +396,10 @@ class Streams:
     def forget(self) -> None:
         """Delete everything of this shard but its dead letters; those go after a week."""
         k = self.keys
-        self.client.delete(k.frames, k.faces, k.emotions, k.progress, k.stats, k.tracks, k.workers, k.hints)
+        flights = [k.flight(camera) for camera in self.progress().appended]
+        self.client.delete(
+            k.frames, k.faces, k.emotions, k.progress, k.stats, k.tracks, k.workers, k.hints, *flights
+        )
         self.client.expire(k.dead, DEAD_DAYS * 86_400)
 
     # --- dead letters ------------------------------------------------------------------------------------

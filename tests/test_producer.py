@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from shared.errors import EmotionError, UsageError
 from shared.keys import Keys
 from shared.messages import Frame, decode_frame
 from shared.options import ProducerOptions
-from shared.streams import Streams
-from tests.conftest import append_frames, make_frame
+from shared.streams import Flown, Streams
+from tests.conftest import append_frames
 from tests.test_sources import Counts, encoded, noise, write_video
 
 Factory = Callable[..., Streams]
@@ -137,15 +138,17 @@ def test_it_waits_for_the_sinks_and_deletes_what_they_have_shown(
 
 def test_bytes_in_flight_are_bounded_too() -> None:
     flight = Flight(max_frames=100, max_bytes=1000)
-    for n in range(3):
+    sent = [Flown("run", n, f"{n}-0", 400) for n in range(3)]
+    for frame in sent:
         assert not flight.filled()
-        flight.add(f"{n}-0", 400)
+        flight.add(frame)
     assert flight.filled()
-    assert flight.settle(1) == ["0-0"]
+    assert flight.settle(1) == sent[:1]
     assert not flight.filled()
-    flight.add(None, 0)  # its answer was lost
-    assert flight.settle(4) == ["1-0", "2-0"]
-    assert (flight.bytes, flight.next_seq) == (0, 4)
+    assert flight.settle(3) == sent[1:]
+    assert (flight.bytes, flight.next_seq) == (0, 3)
+    flight.restart(2, sent[2:])
+    assert (flight.bytes, flight.next_seq, flight.done) == (400, 2, 0)
 
 
 def test_one_frame_larger_than_all_room_still_goes(factory: Factory, streams: Streams, folder: Path) -> None:
@@ -438,11 +441,17 @@ def test_a_restarted_producer_deletes_the_frames_of_the_one_before(
     assert frames(streams) == []
 
 
-def test_frames_of_a_camera_are_found(streams: Streams) -> None:
-    append_frames(streams, 20, "one")
-    ids = append_frames(streams, 20, "two")
-    streams.client.xadd(streams.keys.frames, {"h": b"\xc1"})
-    size = len(make_frame().jpeg)
-    assert streams.frames_of("two", "run", 18) == [(18, ids[18], size), (19, ids[19], size)]
-    assert [seq for seq, _, _ in streams.frames_of("one", "run")] == list(range(20))
-    assert streams.frames_of("one", "another run") == []
+def test_a_new_run_deletes_what_a_killed_one_left(factory: Factory, streams: Streams, folder: Path) -> None:
+    append_frames(streams, 5, "pics")
+    streams.release("camera:pics", "me")
+    streams.register_sink("sink")
+    opts = replace(options(folder), run_id="another run")
+    thread, failures = in_background(opts, factory, threading.Event())
+    wait_for(lambda: streams.position("pics", "another run") == 40)
+    assert {frame.epoch for frame in streams.flight("pics")} == {"run", "another run"}
+    show(streams, 40, epoch="another run")
+    thread.join(10)
+    assert not thread.is_alive()
+    assert not failures
+    assert frames(streams) == []
+    assert streams.flight("pics") == []

@@ -4,18 +4,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
+from producer.grab import CaptureError
 from producer.loop import run_producers
+from producer.url import UrlCapture
 from shared.log import setup_logging
 from shared.messages import Frame
 from shared.options import ProducerOptions
 from shared.streams import Streams
 from tests.scripted_camera import PASSWORD, SIZES, Camera, HttpTalker, Mood, RtspTalker, Talker
 from tests.test_producer import Factory, factory, frames
-from tests.test_sources import Counts
+from tests.test_sources import Counts, write_video
 
 __all__ = ["factory"]  # a fixture
 
@@ -135,3 +139,38 @@ def test_a_wrong_password_is_no_crash(
         camera.close()
     assert camera.visits == 0
     assert "falsch" not in caplog.text
+
+
+def test_a_playlist_from_the_network_reads_no_file_of_ours(tmp_path: Path) -> None:
+    """A camera's address may be anybody's: what it sends must not make us show our own files."""
+    clip = write_video(tmp_path / "secret.ts", 30)
+    playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.2,\n{}\n#EXT-X-ENDLIST\n"
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            own = f"http://{self.headers['Host']}/clip.ts"
+            body = clip.read_bytes()
+            if self.path.endswith(".m3u8"):
+                body = playlist.format(own if "own" in self.path else f"file://{clip}").encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            with suppress(OSError):
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    stop = threading.Event()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert UrlCapture(f"{address}/own.m3u8", 5, stop).read() is not None  # a playlist as such is fine
+        shown = None
+        with suppress(CaptureError):
+            shown = UrlCapture(f"{address}/files.m3u8", 5, stop).read()
+        assert shown is None
+    finally:
+        server.shutdown()
+        server.server_close()
