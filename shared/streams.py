@@ -383,7 +383,7 @@ class Streams:
         """The state of a sink's tracks by camera, as it was stored with what was shown last."""
         table = cast(dict[bytes, bytes], self.client.hgetall(self.keys.tracks))
         begin = f"{sink}|"
-        named = {key.decode(): state for key, state in table.items()}
+        named = {key.decode(errors="replace"): state for key, state in table.items()}
         return {key.removeprefix(begin): state for key, state in named.items() if key.startswith(begin)}
 
     def progress(self) -> "Progress":

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 FLOOR = 1e-3
 """Probabilities below count as this, so that one frame cannot rule a label out for long."""
-LEAD = 0.1
+LEAD = 0.2
 """A label takes over at once when it is more probable than the one shown by this much ..."""
-HOLD = 0.2
+HOLD = 0.24
 """... or when it has been the most probable for this many seconds. If it was so in every frame of them, or all but
 single ones, the average begins anew with them: a face that was very sure before changes as fast as any."""
 _INSTANT = 1e-3

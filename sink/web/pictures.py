@@ -50,8 +50,11 @@ def shrink(image: Image, result: Result, width: int) -> tuple[Image, Result]:
     scale = width / image.shape[1]
     size = width, max(1, round(image.shape[0] * scale))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype("uint8", copy=False)
-    faces = tuple(replace(face, box=_scaled(face.box, scale)) for face in result.faces)
-    return small, replace(result, faces=faces)
+    faces, unseen = (
+        tuple(replace(face, box=_scaled(face.box, scale)) for face in group)
+        for group in (result.faces, result.unseen)
+    )
+    return small, replace(result, faces=faces, unseen=unseen)
 
 
 def _scaled(box: Box, scale: float) -> Box:
