@@ -3,6 +3,7 @@
     /secrets/redis/users.acl          the users, with the hashes of their passwords
     /secrets/redis/password.operator  the operator's password; KEDA's is beside it
     /secrets/<stage>/redis.toml       the stage's settings: the URL with its password
+    /secrets/sink/web.token           the token of the web page, for Kubernetes
     /secrets/*/ca.pem, /secrets/redis/server.{pem,key}     with REDIS_TLS=1
 
 Each folder is a volume (Kubernetes: a secret) of its own, which only that service mounts. Passwords are those of
@@ -88,6 +89,8 @@ def main(folder: Path, environment: Mapping[str, str]) -> None:
     }
     template = Path(__file__).with_name("redis") / "users.acl"
     write(folder / "redis" / "users.acl", render(template.read_text(), passwords))
+    token = folder / "sink" / "web.token"
+    write(token, token.read_text() if token.exists() else secrets.token_urlsafe(32))
     if tls:
         certificates(folder, host)
     for stage in STAGES:

@@ -52,9 +52,10 @@ class Stack:
         empty.touch()
         self.project = project
         self._compose = [*COMPOSE, "--env-file", str(empty), "-p", project]
-        self.ports = {"prometheus": free_port()}
+        self.ports = {"prometheus": free_port(), "web": free_port()}
         self.files: tuple[str, ...] = ("docker-compose.yml",)
-        self.settings: dict[str, str] = {"PROMETHEUS_PORT": str(self.ports["prometheus"])}
+        self.settings = {f"{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
+        self.settings["OUTPUT"] = "web=0.0.0.0:8080 jsonl=/out/results.jsonl"
 
     def compose(self, *arguments: str, limit: float = 300) -> str:
         """Run docker-compose and return what it writes to standard output."""
@@ -94,6 +95,12 @@ class Stack:
             if Counter(s.get("Health", {}).get("Status") for s in states if s["Running"])["healthy"] != count:
                 return False
         return True
+
+    def page(self, path: str) -> bytes:
+        """What the web page answers, as a browser on this machine sees it."""
+        with urllib.request.urlopen(f"http://localhost:{self.ports['web']}{path}", timeout=10) as answer:
+            found: bytes = answer.read()
+        return found
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """What Prometheus answers."""
@@ -194,6 +201,9 @@ def test_up_with_nothing_configured_plays_the_sample(stack: Stack) -> None:
     stack.compose("up", "-d")
     wait("all healthy", lambda: stack.healthy({"redis": 1, **dict.fromkeys(STAGES, 1)}))
     print(f"\nhealthy {time.monotonic() - started:.1f} s after `docker-compose up -d`")
+    wait("the page", lambda: b"<html" in stack.page("/"))
+    wait("a picture", lambda: stack.page("/snapshot/sample.jpg").startswith(b"\xff\xd8"))
+    wait("faces", lambda: b'"confidence"' in stack.page("/api/results"))
     wait("results", lambda: stack.count("sample") > 20)
     wait("all targets", lambda: stack.targets_up() == dict.fromkeys(STAGES, 1))
     frames = 'sum by (service) (rate(emotion_frames_total{job="emotion"}[30s])) > 0'
@@ -211,7 +221,7 @@ def test_containers_have_no_rights_that_they_do_not_need(stack: Stack) -> None:
         assert any(o.startswith("no-new-privileges") for o in host["SecurityOpt"]), service
         assert about["Config"]["User"] not in ("", "root", "0"), service
         published = [b["HostIp"] for bound in host["PortBindings"].values() for b in bound]
-        assert published == (["127.0.0.1"] if service == "prometheus" else []), service
+        assert published == (["127.0.0.1"] if service in ("prometheus", "sink") else []), service
 
 
 def test_the_producers_credentials_cannot_read_results(stack: Stack) -> None:
