@@ -164,8 +164,8 @@ class Run:
         link = replace(self._link, slot=slot)
         common = replace(self._common, metrics_host="127.0.0.1", metrics_port=0, config=None)
         path = self._directory / f"{slot}.toml"
+        path.touch(0o600)  # before there is anything in it
         path.write_text(to_toml(link, common, *settings))
-        path.chmod(0o600)
         return Plan(slot, module, [f"--config={path}"], ends=ends, keep_stdout=keep_stdout)
 
     def _start_workers(self) -> None:
@@ -340,7 +340,7 @@ def _state_directory(path: str | None) -> Iterator[Path]:
     if path is not None:
         directory = Path(path).resolve() / f"run-{secrets.token_hex(4)}"  # never the data of another run
         try:
-            directory.mkdir(parents=True)
+            directory.mkdir(0o700, parents=True)  # pictures of people lie in it
         except OSError as e:
             raise EmotionError(f"--state {path}: no folder can be made there ({e.strerror})") from e
         yield directory

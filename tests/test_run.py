@@ -443,6 +443,19 @@ def test_stages_can_be_run_by_hand(tmp_path: Path, server: EmbeddedServer, strea
     own.close()
 
 
+def test_nobody_else_may_look_into_the_folder_of_a_run(tmp_path: Path, start: Launch) -> None:
+    """Settings with passwords and pictures of people lie in it."""
+    clip = write_clip(tmp_path / "clip.mp4", 200)
+    out = tmp_path / "results.jsonl"
+    start("run", "--source", str(clip), f"--output=jsonl={out}", f"--state={tmp_path}", "--detectors=1", *FAST)
+    deadline = time.monotonic() + LIMIT
+    while not (found := list(tmp_path.glob("run-*/producer.toml"))):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert found[0].stat().st_mode & 0o777 == 0o600
+    assert found[0].parent.stat().st_mode & 0o777 == 0o700
+
+
 def test_serving_imports_no_tensorflow() -> None:
     code = (
         "import sys, emotion.run, producer.__main__, detector_worker.__main__, classifier_worker.__main__,"
