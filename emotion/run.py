@@ -102,6 +102,8 @@ class Run:
         self._page = Page(self._sink.output, build(WebOptions, values))
         self._values = values
         link = build(LinkOptions, values)
+        if link.shards > 1:
+            raise UsageError("--shards is for stages that are started one by one: see docs/scaling.md")
         self._embedded = (
             None
             if "redis" in values

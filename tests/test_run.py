@@ -384,6 +384,7 @@ BAD = {
     "no such cascade": (("--source=sample", "--cascade=cat"), 2, "cat"),
     "no such model": (("--source=sample", "--model={tmp}"), 1, "manifest.json"),
     "no such precision": (("--source=sample", "--precision=int2"), 1, "int2"),
+    "several shards": (("--source=sample", "--shards=2"), 2, "--shards"),
     "nowhere to write": (("--source=sample", "--output=jsonl=/proc/none/x.jsonl"), 1, "/proc/none"),
 }
 
