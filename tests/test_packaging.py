@@ -28,7 +28,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_model_sample_and_licences(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    for wanted in ("models/artifacts/manifest.json", "models/artifacts/vgg16-int8.bin", "samples/sample.mp4"):
+    for wanted in (
+        "models/artifacts/manifest.json",
+        "models/artifacts/vgg16-int8.bin",
+        "samples/sample.mp4",
+        "sink/web/static/index.html",
+        "sink/web/static/vendor/uPlot.iife.min.js",
+    ):
         assert wanted in names
     assert any(name.endswith("licenses/NOTICE") for name in names)
     assert not any(name.startswith("tests/") for name in names)

@@ -71,7 +71,7 @@ class Hub:
         self._kept: deque[Result] = deque()
         self._kept_faces = 0
         self._report: Report | None = None
-        self._notice = notice
+        self.notice = notice
         self._watchers = 0
         self._asked_at = -math.inf
         self._labels: tuple[str, ...] = ()
@@ -207,7 +207,7 @@ class Hub:
             idle = not recent and stats is not None
             return RunStatus(
                 state="ended" if self.ended else "running",
-                notice=self._notice,
+                notice=self.notice,
                 labels=list(self._labels),
                 fps=round(sum(camera.fps for camera in cameras), 1),
                 latency_ms=(

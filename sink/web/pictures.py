@@ -2,6 +2,7 @@
 
 import asyncio
 from bisect import bisect_left
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -10,7 +11,7 @@ import cv2
 
 from shared.messages import Box
 from sink.draw import annotate, plate
-from sink.output import Image, Result
+from sink.output import Face, Image, Result
 from sink.web.hub import Shot
 
 WIDTHS = (320, 480, 640, 960, 1280, 1920)
@@ -28,17 +29,21 @@ def step(width: int) -> int:
     return WIDTHS[place] if width > 0 and place < len(WIDTHS) else 0
 
 
-def render(shot: Shot, width: int, header: bool, quality: int) -> bytes:
-    """A JPEG at most `width` pixels wide (0: as wide as the frame). Pure."""
+def render(shot: Shot, width: int, header: bool, quality: int, notice: str) -> bytes:
+    """A JPEG at most `width` pixels wide (0: as wide as the frame). Pure.
+
+    Args:
+        header: whether it stands alone, so that camera, age and `notice` have to be told in it.
+        quality: of the JPEG, 1 to 100.
+    """
     result, image = shot.result, shot.image
     if image is None:
         info = result.info
         image = plate(*((info.width, info.height) if info.width and info.height else PLATE), result)
-    elif width and image.shape[1] > width:
-        image, result = shrink(image, result, width)
-        image = annotate(image, result, header=header)
     else:
-        image = annotate(image, result, header=header)
+        if width and image.shape[1] > width:
+            image, result = shrink(image, result, width)
+        image = annotate(image, result, notice=notice if header else "", header=header)
     ok, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:
         raise ValueError("the picture cannot be encoded")
@@ -50,26 +55,23 @@ def shrink(image: Image, result: Result, width: int) -> tuple[Image, Result]:
     scale = width / image.shape[1]
     size = width, max(1, round(image.shape[0] * scale))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype("uint8", copy=False)
-    faces, unseen = (
-        tuple(replace(face, box=_scaled(face.box, scale)) for face in group)
-        for group in (result.faces, result.unseen)
-    )
-    return small, replace(result, faces=faces, unseen=unseen)
+    return small, replace(result, faces=_scaled(result.faces, scale), unseen=_scaled(result.unseen, scale))
 
 
-def _scaled(box: Box, scale: float) -> Box:
-    return Box(
-        round(box.x * scale),
-        round(box.y * scale),
-        max(1, round(box.width * scale)),
-        max(1, round(box.height * scale)),
-    )
+def _scaled(faces: Iterable[Face], scale: float) -> tuple[Face, ...]:
+    return tuple(replace(face, box=_box(face.box, scale)) for face in faces)
+
+
+def _box(box: Box, scale: float) -> Box:
+    x, y, width, height = (round(side * scale) for side in (box.x, box.y, box.width, box.height))
+    return Box(x, y, max(1, width), max(1, height))
 
 
 class Gallery:
     """Makes JPEGs on a few threads of its own. Used within one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, notice: str = "") -> None:
+        self._notice = notice
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="pictures")
         self._made: dict[tuple[str, int, bool, int], tuple[int, asyncio.Future[bytes]]] = {}
 
@@ -79,7 +81,7 @@ class Gallery:
         key = shot.result.info.camera, width, header, quality
         number, made = self._made.get(key, (-1, None))
         if made is None or number < shot.number:
-            work = partial(render, shot, width, header, quality)
+            work = partial(render, shot, width, header, quality, self._notice)
             made = asyncio.get_running_loop().run_in_executor(self._pool, work)
             self._made[key] = shot.number, made
         return await asyncio.shield(made)  # a viewer who leaves does not take it away from the others

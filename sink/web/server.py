@@ -38,7 +38,7 @@ class WebServer:
     def __init__(self, hub: Hub, sock: socket.socket, access: Access, viewers: int) -> None:
         self._hub = hub
         self._socket = sock
-        self._gallery = Gallery()
+        self._gallery = Gallery(hub.notice)
         self._bell: Bell | None = None
         assets = load()
         self._seats = Seats(viewers)
