@@ -7,9 +7,7 @@ import cv2
 import numpy as np
 
 from sink.output import Face, Image, Result
-
-Colour = tuple[int, int, int]
-"""BGR."""
+from sink.text import SMALLEST, Colour, fit, measure, wrap, write
 
 COLOURS: dict[str, Colour] = {
     "angry": (60, 60, 235),
@@ -35,8 +33,6 @@ TRACK_COLOURS: tuple[Colour, ...] = (
 _WHITE: Colour = (255, 255, 255)
 _BLACK: Colour = (0, 0, 0)
 _DARK: Colour = (40, 34, 30)
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-_SMALLEST_TEXT = 0.36
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +47,6 @@ class _Rect:
         width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
         height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
         return max(0, width) * max(0, height)
-
-
-@dataclass(frozen=True, slots=True)
-class _Text:
-    """A line of text that fits, with the padding around it. `rise` and `drop` are above and below its base."""
-
-    text: str
-    scale: float
-    weight: int
-    width: int
-    rise: int
-    drop: int
-    pad: int
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.width + 2 * self.pad, self.rise + self.drop + 2 * self.pad
 
 
 class Rate:
@@ -125,12 +104,12 @@ def plate(width: int, height: int, result: Result, fps: float | None = None, not
     title = f"frame {result.info.seq}: {'error' if error else 'no picture'}"
     reason = result.outcome.reason or ("" if error else "it is no longer in the stream")
     scale = _scale(unit)
-    lines = [_fit(title, scale * 1.3, width)]
-    lines += [_fit(line, scale, width) for line in _wrap(reason, scale, int(width * 0.9))]
+    lines = [fit(title, scale * 1.3, width)]
+    lines += [fit(line, scale, width) for line in wrap(reason, scale, int(width * 0.9))]
     gap = max(1, round(4 * unit))
     y = max(0, (height - sum(line.size[1] + gap for line in lines)) // 2)
     for i, line in enumerate(lines):
-        _write(out, line, (width - line.size[0]) // 2, y, (90, 110, 255) if error and i == 0 else (210, 210, 210))
+        write(out, line, (width - line.size[0]) // 2, y, (90, 110, 255) if error and i == 0 else (210, 210, 210))
         y += line.size[1] + gap
     return out
 
@@ -141,7 +120,7 @@ def _unit(width: int, height: int) -> float:
 
 
 def _scale(unit: float) -> float:
-    return max(_SMALLEST_TEXT, 0.5 * unit)
+    return max(SMALLEST, 0.5 * unit)
 
 
 def _style(result: Result, face: Face) -> tuple[str, Colour]:
@@ -166,10 +145,10 @@ def _label(out: Image, face: Face, text: str, colour: Colour, unit: float, taken
     height, width = out.shape[:2]
     b = face.box
     scale = _scale(unit)
-    natural = _measure(text, scale).size[0]
+    natural = measure(text, scale).size[0]
     # Labels of small faces shrink towards their box, so that groups stay readable.
     shrunk = scale * min(1.0, max(1.5 * b.width / natural, 0.6))
-    line = _fit(text, max(_SMALLEST_TEXT, shrunk), width)
+    line = fit(text, max(SMALLEST, shrunk), width)
     w, h = line.size
     places = [
         _Rect(min(max(x, 0), max(0, width - w)), min(max(y, 0), max(0, height - h)), w, h)
@@ -186,7 +165,7 @@ def _label(out: Image, face: Face, text: str, colour: Colour, unit: float, taken
     rect = min(places, key=lambda place: sum(place.overlap(other) for other in taken))
     cv2.rectangle(out, (rect.x, rect.y), (rect.x + w - 1, rect.y + h - 1), colour, cv2.FILLED)
     bright = 0.114 * colour[0] + 0.587 * colour[1] + 0.299 * colour[2] > 120
-    _write(out, line, rect.x, rect.y, _BLACK if bright else _WHITE)
+    write(out, line, rect.x, rect.y, _BLACK if bright else _WHITE)
     return rect
 
 
@@ -195,14 +174,14 @@ def _header(out: Image, result: Result, fps: float | None, unit: float) -> _Rect
     rate = "" if fps is None else f"  {fps:.1f} fps"
     rest = f"{rate}  {_age(result.latency)}"
     width = out.shape[1]
-    scale = max(_SMALLEST_TEXT, 0.45 * unit)
+    scale = max(SMALLEST, 0.45 * unit)
     name = result.info.camera
-    while len(name) > 4 and _measure(name + rest, scale).size[0] > width:
+    while len(name) > 4 and measure(name + rest, scale).size[0] > width:
         name = name[:-3] + ".."
-    line = _fit(name + rest, scale, width)
+    line = fit(name + rest, scale, width)
     w, h = min(line.size[0], width), min(line.size[1], out.shape[0])
     out[:h, :w] = out[:h, :w] // 3
-    _write(out, line, 0, 0, (235, 235, 235))
+    write(out, line, 0, 0, (235, 235, 235))
     return _Rect(0, 0, w, h)
 
 
@@ -220,34 +199,3 @@ def _banner(out: Image, notice: str, unit: float) -> _Rect:
 
 def _age(latency: float) -> str:
     return f"{latency * 1000:.0f} ms" if latency < 10 else f"{latency:.0f} s"
-
-
-def _measure(text: str, scale: float) -> _Text:
-    weight = max(1, round(1.6 * scale))
-    (width, rise), drop = cv2.getTextSize(text, _FONT, scale, weight)
-    return _Text(text, scale, weight, width, rise, drop // 2, max(2, round(6 * scale)))
-
-
-def _fit(text: str, scale: float, width: int) -> _Text:
-    """The text at this scale, or smaller where it would not fit into `width` pixels."""
-    line = _measure(text, scale)
-    while line.size[0] > width and scale > 0.05:
-        scale *= 0.9
-        line = _measure(text, scale)
-    return line
-
-
-def _wrap(text: str, scale: float, width: int, limit: int = 4) -> list[str]:
-    """Break a text into at most `limit` lines of at most `width` pixels."""
-    lines: list[str] = []
-    for word in text[:400].split():
-        if lines and _measure(f"{lines[-1]} {word}", scale).size[0] <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines if len(lines) <= limit else [*lines[: limit - 1], lines[limit - 1] + " ..."]
-
-
-def _write(out: Image, line: _Text, x: int, y: int, colour: Colour) -> None:
-    base = x + line.pad, y + line.pad + line.rise
-    cv2.putText(out, line.text, base, _FONT, line.scale, colour, line.weight, cv2.LINE_AA)
