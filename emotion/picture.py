@@ -23,7 +23,9 @@ from shared.settings import build, option
 from sink.draw import annotate
 from sink.follow import Following, following
 from sink.output import Face, Result, as_json
+from sink.panel import compose
 from sink.privacy import hide
+from sink.screen import Screen, check_display, pressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,9 @@ def run(values: Values) -> None:
     places = targets(items, _output(build(OutputOption, values).output))
     show = build(ShowOptions, values)
     rules = following("1/1", 0.0, show.uncertain)
+    if options.window:
+        check_display("without --window the faces are printed, and --output writes the annotated pictures")
+    screen: Screen | None = None
     failed = 0
     model = build(ModelOptions, values).model
     with Analyzer(build(DetectorOptions, values), build(ClassifierOptions, values), model) as analyzer:
@@ -144,11 +149,16 @@ def run(values: Values) -> None:
             elif error is None:
                 _print(table(line(name, result), result.labels))
             if error is None and item.path in places:
-                error = _write(places[item.path], _drawn(pixels(picture), result, show))
+                error = _write(places[item.path], annotate(_visible(picture, result, show), result, notice=show.notice))
             if error is not None:
                 failed += 1
                 error = error.removeprefix(f"{printable(item.path.name)}: ")  # the whole path says it, too
                 print(f"emotion picture: {name}: {error}", file=sys.stderr)
+            elif options.window:
+                shown = _visible(picture, result, show)
+                screen = screen or Screen("Emotion Stream", (shown.shape[1], shown.shape[0]))
+                if not _show(screen, shown, result, show.notice):
+                    break
     if failed:
         raise EmotionError(f"{failed} of {len(items)} pictures could not be read or written")
 
@@ -189,8 +199,19 @@ def _print(text: str) -> None:
         raise EmotionError(f"cannot write standard output: {e.strerror}") from e
 
 
-def _drawn(image: Image, result: Result, show: ShowOptions) -> Image:
-    return annotate(hide(image, result) if show.blur_faces else image, result, notice=show.notice)
+def _visible(picture: Picture, result: Result, show: ShowOptions) -> Image:
+    return hide(pixels(picture), result) if show.blur_faces else pixels(picture)
+
+
+def _show(screen: Screen, image: Image, result: Result, notice: str) -> bool:
+    """Show a picture until a key is pressed; False: enough seen."""
+    drawn, key = (0, 0), ""
+    while not key and not screen.closed:
+        if screen.size != drawn:
+            drawn = screen.size
+            screen.show(compose(image, result, drawn, notice=notice, keys="any key: next   q: quit"))
+        key = pressed(0.05)
+    return key not in ("q", "")
 
 
 def _write(path: Path, drawn: Image) -> str | None:

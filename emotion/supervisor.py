@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESTART_PAUSE = 0.2
 NEWS_BYTES = 1 << 20
 WORTH_TELLING = re.compile(
-    r"^[0-9: .-]*(WARNING|ERROR|CRITICAL) |\"level\": \"(WARNING|ERROR|CRITICAL)\"", re.IGNORECASE
+    r"^[0-9: .-]*(NOTICE|WARNING|ERROR|CRITICAL) |\"level\": \"(NOTICE|WARNING|ERROR|CRITICAL)\"", re.IGNORECASE
 )
 """How a log line begins, or the field of a JSON line, that the user of a run should see."""
 FATAL = (EmotionError.exit_code, UsageError.exit_code)
@@ -131,7 +131,7 @@ class Supervisor:
         log.warning("%s ended (%s): starting it again", child.plan.name, how)
 
     def news(self) -> list[str]:
-        """Warnings and worse that the processes have logged since the last call."""
+        """Notices, warnings and worse that the processes have logged since the last call."""
         found = []
         for name in self._children:
             with contextlib.suppress(OSError), (self._logs / f"{name}.log").open("rb") as f:

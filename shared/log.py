@@ -10,6 +10,9 @@ from types import TracebackType
 from typing import Literal
 
 HIDDEN = "***"
+NOTICE = 25
+"""A level between info and warning: nothing is wrong, but whoever runs the pipeline wants to see it."""
+logging.addLevelName(NOTICE, "NOTICE")
 
 _USER_INFO = re.compile(
     r"""([a-z][a-z0-9+.-]*://[^\s/?\#:@\["<>]*):  # scheme, user, colon

@@ -147,8 +147,8 @@ class SinkOptions:
 
     output: tuple[str, ...] = option(
         (),
-        "web[=HOST:PORT], jsonl=FILE (- is standard output), video=FILE.mp4, csv=FILE, sqlite=FILE or images=DIR;"
-        " repeatable",
+        "window, web[=HOST:PORT], jsonl=FILE (- is standard output), video=FILE.mp4, csv=FILE, sqlite=FILE or"
+        " images=DIR; repeatable",
         metavar="SPEC",
     )
     sink: str = option("sink", "name of this sink; each name sees every result once", metavar="NAME")
@@ -210,6 +210,7 @@ class PictureOptions:
 
     image: tuple[str, ...] = option((), "picture, folder or glob; repeat for several", metavar="FILE")
     json: bool = option(False, "print JSON lines instead of a table")
+    window: bool = option(False, "show each picture with its faces in a window; any key goes on, q ends")
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,13 @@ class Service:
     def stopping(self) -> bool:
         return self._stop.is_set()
 
+    def end_run(self) -> None:
+        """Somebody has seen enough: the run ends as with Ctrl-C; a process on its own stops. From any thread."""
+        if self._parent is not None and os.getppid() == self._parent:
+            os.kill(self._parent, signal.SIGTERM)  # the runner drains the pipeline, then stops us
+        else:
+            self._stop.set()
+
     def is_ready(self, streams: Streams | None) -> None:
         """The stage is loaded and its group exists: tell the world."""
         if not self._ready:

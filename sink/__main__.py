@@ -44,6 +44,7 @@ def run(values: Values) -> None:
                 cameras=options.expect,
                 notice=show.notice,
                 announce=link.parent is None,  # else the runner does
+                end=service.end_run,
             ),
             options.hold_back,
             Watchdog(link.watchdog),

@@ -1,7 +1,7 @@
 """Opens the outputs that `--output` names."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,18 @@ from sink.csv_table import CsvTable
 from sink.images import Images
 from sink.jsonl import JsonLines
 from sink.output import Output
+from sink.screen import check_display
 from sink.sqlite import Sqlite
 from sink.video import Video
 from sink.web.address import Address, parse_address
+from sink.window import INSTEAD, Window
 
-KINDS = ("web", "jsonl", "video", "csv", "sqlite", "images")
-EXISTING = "web[=HOST:PORT], jsonl=FILE (- is standard output), video=FILE.mp4, csv=FILE, sqlite=FILE, images=DIR"
+KINDS = ("window", "web", "jsonl", "video", "csv", "sqlite", "images")
+FOR_EYES = ("window", "web")
+"""What is looked at while it runs, and leaves no file."""
+EXISTING = (
+    "window, web[=HOST:PORT], jsonl=FILE (- is standard output), video=FILE.mp4, csv=FILE, sqlite=FILE, images=DIR"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class Spec:
     @property
     def is_file(self) -> bool:
         """Whether it names a file or folder."""
-        return self.kind != "web" and self.target != "-"
+        return self.kind not in FOR_EYES and self.target != "-"
 
 
 def parse(specs: Sequence[str]) -> list[Spec]:
@@ -39,17 +45,17 @@ def parse(specs: Sequence[str]) -> list[Spec]:
 
     Raises:
         UsageError: an unknown kind, no file or folder, a wrong ending, or the same one twice.
-        EmotionError: it cannot be written where it shall lie.
+        EmotionError: it cannot be written where it shall lie, or there is no display for a window.
     """
     found: list[Spec] = []
     for text in specs:
         kind, _, target = text.partition("=")
         if kind not in KINDS:
             raise UsageError(f"unknown output {text!r}; there are: {EXISTING}")
-        if kind == "web":
-            found.append(Spec(kind, str(parse_address(target))))
+        if kind in FOR_EYES:
+            found.append(_for_eyes(kind, target))
             if sum(spec.kind == kind for spec in found) > 1:
-                raise UsageError("one web page shows all cameras: give the output 'web' once")
+                raise UsageError(f"one output {kind!r} shows all cameras: give it once")
             continue
         if not target:
             raise UsageError(f"output {text!r} names no file; there are: {EXISTING}")
@@ -60,15 +66,24 @@ def parse(specs: Sequence[str]) -> list[Spec]:
         if target != "-":
             _check_place(kind, Path(target))
         spec = Spec(kind, target)
-        if any(_same(spec.target, other.target) for other in found):
+        if any(_same(spec.target, other.target) for other in found if other.kind not in FOR_EYES):
             raise UsageError(f"two outputs go to {target!r}")
         found.append(spec)
     return found
 
 
+def _for_eyes(kind: str, target: str) -> Spec:
+    if kind == "web":
+        return Spec(kind, str(parse_address(target)))
+    if target:
+        raise UsageError(f"output {kind}={target}: it takes no value; write --output {kind}")
+    check_display(INSTEAD)
+    return Spec(kind, "")
+
+
 def files(specs: Sequence[str]) -> list[str]:
     """The files and folders that these outputs write, "-" for standard output. Unchecked."""
-    return [target for kind, _, target in (spec.partition("=") for spec in specs) if kind != "web"]
+    return [target for kind, _, target in (spec.partition("=") for spec in specs) if kind not in FOR_EYES]
 
 
 def web_address(specs: Sequence[str]) -> Address | None:
@@ -90,6 +105,7 @@ def open_outputs(
     cameras: Sequence[str] = (),
     notice: str = "",
     announce: bool = False,
+    end: Callable[[], None] = lambda: None,
 ) -> list[Output]:
     """Open every output to resume; `[]` for none.
 
@@ -102,6 +118,7 @@ def open_outputs(
         cameras: cameras that the web page shows before their first frame.
         notice: a line to show with the pictures.
         announce: whether to print where the web page is.
+        end: asks the run to end, for an output that is closed by its user; may be called by any thread.
 
     Raises:
         UsageError: a value is wrong.
@@ -115,6 +132,8 @@ def open_outputs(
 
                 address = parse_address(spec.target)
                 outputs.append(Web(address, web or WebOptions(), cameras, notice, announce=announce))
+            elif spec.kind == "window":
+                outputs.append(Window(end, notice))
             else:
                 outputs.append(_open(spec, many, fps, threads, notice))
     except EmotionError:

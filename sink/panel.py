@@ -1,4 +1,4 @@
-"""A picture with a panel beside it: each face's crop, and seven bars with percentages. Pure: numpy in, numpy out."""
+"""A picture with a panel beside it: each face's crop, and a bar with a percentage per emotion. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -12,11 +12,12 @@ from sink.draw import COLOURS, annotate, plate
 from sink.output import Face, Image, Result
 from sink.text import SMALLEST, Colour, fit, measure, write
 
-KEYS = "q quit   s save   space pause"
+KEYS = "q: quit   s: save   space: pause"
 _BACKGROUND: Colour = (26, 22, 20)
 _CARD: Colour = (44, 38, 35)
 _TRACK: Colour = (66, 58, 54)
 _TEXT: Colour = (240, 240, 240)
+_BAR: Colour = (130, 122, 116)
 _MUTED: Colour = (165, 160, 156)
 _NOTE: Colour = (80, 190, 255)
 _OTHER: Colour = (200, 200, 80)
@@ -63,7 +64,7 @@ def natural_size(width: int, height: int, least: int = 360) -> tuple[int, int]:
 
 
 def arrange(view: tuple[int, int], picture: tuple[int, int]) -> Layout:
-    """Lay out a view of this width and height: the panel beside the picture or below it, where more is left for it.
+    """Lay out a view of this width and height: the panel beside the picture or below it, whichever leaves more.
 
     The picture keeps its ratio.
     """
@@ -88,6 +89,7 @@ def compose(
     view: tuple[int, int],
     fps: float | None = None,
     notes: Sequence[str] = (),
+    notice: str = "",
     keys: str = KEYS,
 ) -> Image:
     """The annotated picture with its panel.
@@ -97,7 +99,8 @@ def compose(
         result: what to draw; boxes are in pixels of `image`.
         view: width and height of what is returned, pixels; at least 1 each.
         fps: rate for the picture's header; None leaves it out.
-        notes: lines for the picture's lower edge, such as "paused".
+        notes: what the viewer says, such as "paused", at the picture's lower edge.
+        notice: a line for people who look, below the notes; empty for none.
         keys: what the keyboard does, for the panel's foot.
 
     Returns:
@@ -111,7 +114,7 @@ def compose(
         picture = plate(area.width, area.height, result, fps)
     else:
         picture = annotate(_resized(image, area.width, area.height), _scaled(result, area, size), fps)
-    _foot(picture, notes)
+    _strips(picture, ((" ".join(notice.split())[:200], _TEXT), ("   ".join(notes), _NOTE)))
     out[area.y : area.y + area.height, area.x : area.x + area.width] = picture
     if layout.panel is not None:
         _panel(out, layout.panel, image, result, keys, max(1.0, min(view) / 720))
@@ -119,7 +122,7 @@ def compose(
 
 
 def crop(image: Image, box: Box) -> Image | None:
-    """The square around a face, as far as it lies in the picture; None for a box outside it. A view, not a copy."""
+    """The square around a face, as far as it lies in the picture: a view, no copy. None for a box outside it."""
     height, width = image.shape[:2]
     half = max(box.width, box.height) * (0.5 + _CONTEXT)
     x, y = box.x + box.width / 2, box.y + box.height / 2
@@ -168,15 +171,18 @@ def _scaled_box(box: Box, across: float, down: float) -> Box:
     return Box(left, top, max(1, right - left), max(1, bottom - top))
 
 
-def _foot(picture: Image, notes: Sequence[str]) -> None:
-    """Notes on a dark strip along the picture's lower edge."""
-    if not notes:
-        return
-    height, width = picture.shape[:2]
-    line = fit("   ".join(notes), max(SMALLEST, 0.5 * min(width, height * 16 / 9) / 640), width)
-    top = max(0, height - line.size[1])
-    picture[top:] //= 4
-    write(picture, line, max(0, (width - line.size[0]) // 2), top, _NOTE)
+def _strips(picture: Image, lines: Sequence[tuple[str, Colour]]) -> None:
+    """Lines of text on dark strips along the lower edge, the first lowest; empty ones take no room."""
+    bottom, width = picture.shape[:2]
+    scale = max(SMALLEST, 0.5 * min(width, bottom * 16 / 9) / 640)
+    for text, colour in lines:
+        if not text:
+            continue
+        line = fit(text, scale, width)
+        top = max(0, bottom - line.size[1])
+        picture[top:bottom] //= 4
+        write(picture, line, max(0, (width - line.size[0]) // 2), top, colour)
+        bottom = top
 
 
 def _panel(out: Image, area: Area, image: Image | None, result: Result, keys: str, unit: float) -> None:
@@ -189,21 +195,21 @@ def _panel(out: Image, area: Area, image: Image | None, result: Result, keys: st
         write(out, foot, area.x + gap, area.y + area.height - gap // 2 - foot.size[1], _MUTED)
     if inner.width < 1 or inner.height < 1:
         return
-    if not result.faces:
+    if not result.shown:
         line = fit("no face", max(SMALLEST, min(0.7 * unit, area.width / 480)), inner.width)
         write(out, line, inner.x + (inner.width - line.size[0]) // 2, inner.y + inner.height // 2, _MUTED)
         return
-    columns, scale, room = grid(inner.width, inner.height, len(result.faces), gap, unit)
-    rest = len(result.faces) - room
+    columns, scale, room = grid(inner.width, inner.height, len(result.shown), gap, unit)
+    rest = len(result.shown) - room
     if rest > 0:
         more = fit(f"+ {rest} more", 0.4 * unit, inner.width)
         inner = replace(inner, height=inner.height - more.size[1])
-        columns, scale, room = grid(inner.width, inner.height, len(result.faces), gap, unit)
-        more = fit(f"+ {len(result.faces) - room} more", more.scale, inner.width)
+        columns, scale, room = grid(inner.width, inner.height, len(result.shown), gap, unit)
+        more = fit(f"+ {len(result.shown) - room} more", more.scale, inner.width)
         write(out, more, inner.x, inner.y + inner.height, _MUTED)
     width = (inner.width - (columns - 1) * gap) // columns
     height = min(round(_CARD_HEIGHT * scale), inner.height)
-    for n, face in enumerate(_chosen(result.faces, room)):
+    for n, face in enumerate(_chosen(result.shown, room)):
         x, y = inner.x + n % columns * (width + gap), inner.y + n // columns * (height + gap)
         _card(out[y : y + height, x : x + width], image, result, face)
 
@@ -229,7 +235,7 @@ def grid(width: int, height: int, count: int, gap: int, unit: float) -> tuple[in
 
 
 def _chosen(faces: Sequence[Face], room: int) -> list[Face]:
-    """The largest faces if there is not room for all, always in the order of their tracks so that they stay put."""
+    """The largest faces if there is not room for all, in the order of their tracks so that they stay put."""
     largest = sorted(faces, key=lambda face: -face.box.width * face.box.height)[:room]
     return sorted(largest, key=lambda face: face.track)
 
@@ -238,15 +244,15 @@ def _card(out: Image, image: Image | None, result: Result, face: Face) -> None:
     """Fill one card: title, crop, bars."""
     height, width = out.shape[:2]
     out[:] = _CARD
-    best = max(range(len(face.probabilities)), key=face.probabilities.__getitem__)
-    colour = COLOURS.get(result.labels[best], _OTHER)
+    name = result.emotion(face)
+    colour = _MUTED if face.uncertain else COLOURS.get(name, _OTHER)
     out[:, : max(2, width // 100)] = colour
     pad = max(3, round(height * 0.05))
     scale = max(SMALLEST, height / _CARD_HEIGHT * 0.5)
-    title = fit(f"#{face.track} {result.labels[best]}", scale * 1.15, width - 2 * pad)
+    title = fit(f"#{face.track} {'uncertain' if face.uncertain else name}", scale * 1.15, width - 2 * pad)
     write(out, title, pad, pad // 2, colour)
     top = pad // 2 + title.size[1]
-    side = max(1, min(height - top - pad, round(width * 0.36)))
+    side = max(1, min(height - top - pad, round(width * 0.32)))
     picture = None if image is None else crop(image, face.box)
     if picture is not None:
         place = _fitted(Area(2 * pad, top, side, side), (picture.shape[1], picture.shape[0]))
@@ -254,13 +260,13 @@ def _card(out: Image, image: Image | None, result: Result, face: Face) -> None:
             picture, place.width, place.height
         )
     left = 3 * pad + side
-    _bars(out[top : height - pad, left : width - pad], result.labels, face.probabilities, best)
+    _bars(out[top : height - pad, left : width - pad], result.labels, face.probabilities)
 
 
-def _bars(out: Image, labels: Sequence[str], probabilities: Sequence[float], best: int) -> None:
+def _bars(out: Image, labels: Sequence[str], probabilities: Sequence[float]) -> None:
     """One row per label: its name, a bar, and a percentage; the strongest in its colour."""
     height, width = out.shape[:2]
-    step = height / len(labels)
+    step, strongest = height / len(labels), max(probabilities)
     if width < 20 or step < 8:
         return
     scale = max(0.3, step / 36)
@@ -276,10 +282,10 @@ def _bars(out: Image, labels: Sequence[str], probabilities: Sequence[float], bes
         top, bottom = round(n * step), round((n + 1) * step)
         middle = (top + bottom) // 2
         thick = max(2, round((bottom - top) * 0.55))
-        colour = _TEXT if n == best else _MUTED
+        colour = _TEXT if p == strongest else _MUTED
         write(out, line, 0, middle - line.size[1] // 2, colour)
         bar = out[middle - thick // 2 : middle - thick // 2 + thick, names : names + room]
         bar[:] = _TRACK
-        bar[:, : max(1, round(room * p))] = COLOURS.get(label, _OTHER) if n == best else (130, 122, 116)
+        bar[:, : max(1, round(room * p))] = COLOURS.get(label, _OTHER) if p == strongest else _BAR
         figure = measure(f"{p * 100:.0f}%", scale)
         write(out, figure, width - figure.size[0], middle - figure.size[1] // 2, colour)
