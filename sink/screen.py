@@ -69,7 +69,10 @@ class Screen:
     @property
     def closed(self) -> bool:
         """Whether somebody has closed it."""
-        return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
+        try:
+            return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
+        except cv2.error:  # when the last window is closed, OpenCV takes its whole interface down
+            return True
 
     def show(self, view: Image) -> None:
         """Put a picture of this window's size into it; seen after the next `pressed`. Closed ones stay closed."""
