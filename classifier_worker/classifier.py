@@ -23,7 +23,7 @@ class Classifier:
         """
         self._manifest = manifest
         self._head = manifest.head(options.head or manifest.default_head)
-        self._backend = _backend(options, manifest, self._head.name)
+        self._backend = make_backend(options, manifest, self._head.name)
 
     def open(self) -> None:
         """Load the model and warm it up.
@@ -84,7 +84,8 @@ def _describe(model: ModelSpec) -> str:
     return f"{model.id} ({model.size} px, margin {model.margin:g})"
 
 
-def _backend(options: ClassifierOptions, manifest: Manifest, head: str) -> Backend:
+def make_backend(options: ClassifierOptions, manifest: Manifest, head: str) -> Backend:
+    """The back end that `options` ask for, not yet open."""
     engines: dict[str, type[OpenVinoBackend] | type[TensorFlowBackend]] = {
         "openvino": OpenVinoBackend,
         "tensorflow": TensorFlowBackend,

@@ -6,9 +6,13 @@ from typing import Any
 import numpy as np
 
 from classifier_worker.backend import BATCH_SIZES, Logits, Pixels, chunks, padded
-from models.weights import reason
+from models.openvino_export import build
+from models.weights import load, reason
 from shared.errors import EmotionError
 from shared.manifest import Manifest
+
+REBUILT = ("fp32", "bf16")
+"""Precisions that need no file of their own: a model with a `weights` file has them."""
 
 
 class OpenVinoBackend:
@@ -25,7 +29,8 @@ class OpenVinoBackend:
         """
         Args:
             manifest: the model; its checksums are verified by `open`.
-            precision: which of its exported files to run, e.g. "int8" or "fp32".
+            precision: which of its exported files to run, "int8" or another; "fp32" and "bf16", where there is no
+                file of their own, are built from its `weights` file.
             head: which of its outputs to compute.
             threads: for inference.
             cache: folder where OpenVINO may keep the compiled model for a faster start; None: nowhere.
@@ -42,10 +47,10 @@ class OpenVinoBackend:
         """See `Backend.open`."""
         import openvino as ov
 
-        xml = openvino_file(self._manifest, self._precision)
+        model, origin = self._model()
         # OpenVINO would pick bf16 by itself where the CPU has it. What an int8 file leaves in float stays float32.
         config: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if self._precision == "bf16" else "f32",
             "INFERENCE_NUM_THREADS": self._threads,
             "PERFORMANCE_HINT": "LATENCY",
             # Else the first thread of each process is tied to the first core, however many of them there are.
@@ -54,10 +59,10 @@ class OpenVinoBackend:
         if self._cache is not None:
             config["CACHE_DIR"] = str(self._cache)
         try:
-            compiled = ov.Core().compile_model(str(xml), "CPU", config)
+            compiled = ov.Core().compile_model(model, "CPU", config)
         except RuntimeError as e:
-            raise EmotionError(f"model {xml} is not an OpenVINO model that can run here: {reason(e)}") from e
-        self._check(compiled, xml)
+            raise EmotionError(f"model {origin} is not an OpenVINO model that can run here: {reason(e)}") from e
+        self._check(compiled, origin)
         self._output = compiled.output(self._head)
         self._request = compiled.create_infer_request()
         for size in BATCH_SIZES:
@@ -74,6 +79,16 @@ class OpenVinoBackend:
     def close(self) -> None:
         """See `Backend.close`."""
         self._request = self._output = None
+
+    def _model(self) -> tuple[Any, Path]:
+        """What OpenVINO compiles, and the file that it comes from."""
+        files = self._manifest.files
+        if self._precision in REBUILT and self._precision not in files and "weights" in files:
+            (path,) = self._manifest.paths("weights")
+            heads = [head.name for head in self._manifest.heads]
+            return build(load(path, heads), self._manifest.size, heads), path
+        path = openvino_file(self._manifest, self._precision)
+        return str(path), path
 
     def _check(self, compiled: Any, xml: Path) -> None:
         side = self._manifest.size

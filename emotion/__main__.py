@@ -13,6 +13,7 @@ COMMANDS = {
     "picture": ("emotion.picture", "find and label the faces in pictures on disk"),
     "cameras": ("emotion.cameras", "list the cameras of this machine"),
     "train": ("models.train", "train VGG16 on FER-2013 (needs the `train` extra)"),
+    "evaluate": ("emotion.evaluate", "measure the model that is served, on labelled faces"),
     "runs": ("models.runs", "compare training runs"),
     "bench": ("emotion.bench", "measure how fast the pipeline is on this machine"),
     "dead": ("emotion.dead", "list, show, replay or drop messages that could not be processed"),

@@ -149,7 +149,9 @@ def run(values: Values) -> None:
             elif error is None:
                 _print(table(line(name, result), result.labels))
             if error is None and item.path in places:
-                error = _write(places[item.path], annotate(_visible(picture, result, show), result, notice=show.notice))
+                error = _write(
+                    places[item.path], annotate(_visible(picture, result, show), result, notice=show.notice)
+                )
             if error is not None:
                 failed += 1
                 error = error.removeprefix(f"{printable(item.path.name)}: ")  # the whole path says it, too

@@ -64,7 +64,7 @@ def write_manifest(directory: Path, artifact: Artifact, files: Mapping[str, Sequ
         "id": artifact.id,
         "labels": list(artifact.labels),
         "input": {"size": artifact.size, "margin": artifact.margin, "channels": 1, "preprocessing": FOLDED},
-        "heads": [asdict(head) for head in artifact.heads],
+        "heads": [{k: v for k, v in asdict(head).items() if v is not None} for head in artifact.heads],
         "default_head": artifact.default_head,
         "files": {precision: digests(paths) for precision, paths in files.items()},
         "accuracies": artifact.accuracies,

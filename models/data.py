@@ -5,7 +5,7 @@ Labels are always indices into `models.labels.LABELS`, whatever order folders ar
 
 import csv
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,16 +67,20 @@ class Split:
         return Split(self.pixels[chosen], self.labels[chosen], tuple(self.names[i] for i in chosen), votes)
 
 
-def load_splits(path: Path, ferplus: Path | None = None) -> dict[str, Split]:
+def load_splits(
+    path: Path, ferplus: Path | None = None, wanted: Sequence[str] = SPLITS, required: Sequence[str] = SPLITS[:2]
+) -> dict[str, Split]:
     """Read FER-2013.
 
     Args:
         path: `fer2013.csv`, a folder that holds it, or a folder with `train/<class>/` and `test/<class>/`. Images
             below `test/` belong to the split that their names begin with; those with other names to PublicTest.
         ferplus: `fer2013new.csv`; its rows are in the order of `fer2013.csv`, so it goes with that layout only.
+        wanted: splits to read; others are skipped.
+        required: splits that must be there, with every class.
 
     Returns:
-        the splits that are there, by name; Training and PublicTest always are.
+        the wanted splits that are there, by name.
 
     Raises:
         EmotionError: something is missing, unreadable or wrong; the message names the file and the row.
@@ -85,17 +89,17 @@ def load_splits(path: Path, ferplus: Path | None = None) -> dict[str, Split]:
         raise EmotionError(f"no data at {path}: give fer2013.csv, or a folder with train/ and test/")
     table = path / "fer2013.csv" if path.is_dir() else path
     if table.is_file():
-        splits = _read_csv(table)
+        splits = _read_csv(table, wanted)
         if ferplus is not None:
             splits = _with_votes(splits, ferplus, table)
     else:
-        splits = _read_folders(path)
+        splits = _read_folders(path, wanted)
         if ferplus is not None:
             raise EmotionError(
                 f"the rows of {ferplus} are matched to those of fer2013.csv, and {path} holds class folders:"
                 " use fer2013.csv with --ferplus"
             )
-    for name in SPLITS[:2]:
+    for name in required:
         if name not in splits:
             raise EmotionError(f"{path} has no images of {name}")
         counts = np.bincount(splits[name].labels, minlength=len(LABELS))
@@ -126,7 +130,7 @@ def _columns(path: Path, header: list[str] | None, wanted: tuple[str, ...]) -> l
     return [names.index(name) for name in wanted]
 
 
-def _read_csv(path: Path) -> dict[str, Split]:
+def _read_csv(path: Path, wanted: Sequence[str]) -> dict[str, Split]:
     rows = _rows(path)
     emotion, pixels, usage = _columns(path, next(rows, (1, None))[1], ("emotion", "pixels", "Usage"))
     found: dict[str, tuple[list[NDArray[np.uint8]], list[int], list[str]]] = {}
@@ -138,17 +142,19 @@ def _read_csv(path: Path) -> dict[str, Split]:
             raise EmotionError(f"{where}: emotion {row[emotion][:20]!r} is not one of 0 to {len(LABELS) - 1}")
         if row[usage] not in SPLITS:
             raise EmotionError(f"{where}: Usage {row[usage][:20]!r} is not one of {', '.join(SPLITS)}")
+        if row[usage] not in wanted:
+            continue
         values = row[pixels].split()
         if len(values) != SIDE * SIDE:
             raise EmotionError(f"{where}: {len(values)} pixels, not {SIDE * SIDE}")
         try:
-            image = np.array(values, np.int64)
-        except (ValueError, OverflowError):
-            raise EmotionError(f"{where}: a pixel is not a whole number") from None
-        if image.min() < 0 or image.max() > 255:
-            raise EmotionError(f"{where}: a pixel is not from 0 to 255")
+            image = np.frombuffer(bytes(map(int, values)), np.uint8)
+        except ValueError:
+            whole = all(value.removeprefix("-").isdigit() for value in values)
+            fault = "is not from 0 to 255" if whole else "is not a whole number"
+            raise EmotionError(f"{where}: a pixel {fault}") from None
         images, labels, names = found.setdefault(row[usage], ([], [], []))
-        images.append(image.astype(np.uint8).reshape(SIDE, SIDE))
+        images.append(image.reshape(SIDE, SIDE))
         labels.append(int(row[emotion]))
         names.append(f"row {line}")
     return _splits(found)
@@ -163,9 +169,11 @@ def _splits(
     }
 
 
-def _read_folders(path: Path) -> dict[str, Split]:
+def _read_folders(path: Path, wanted: Sequence[str]) -> dict[str, Split]:
     found: dict[str, tuple[list[NDArray[np.uint8]], list[int], list[str]]] = {}
-    for part in ("train", "test"):
+    parts = ["train"] if "Training" in wanted else []
+    parts += ["test"] if set(wanted) & set(SPLITS[1:]) else []
+    for part in parts:
         folders = {f.name.lower(): f for f in (path / part).glob("*") if f.is_dir()}
         if not folders:
             raise EmotionError(f"{path} has neither fer2013.csv nor class folders in {part}/")
@@ -179,6 +187,8 @@ def _read_folders(path: Path) -> dict[str, Split]:
                     continue
                 prefix = file.name.split("_")[0]
                 usage = "Training" if part == "train" else prefix if prefix in SPLITS[1:] else "PublicTest"
+                if usage not in wanted:
+                    continue
                 images, labels, names = found.setdefault(usage, ([], [], []))
                 images.append(_read_image(file))
                 labels.append(label)

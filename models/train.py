@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from models import duplicates, evaluate, runlog, trainable, weights
+from models.assess import truth
 from models.augment import NONE, Jitter, augment, resize
 from models.calibration import fit_temperature
 from models.data import Split, fingerprint, limit, load_splits
-from models.labels import consensus
+from models.labels import LABELS
 from models.network import HEADS
 from models.runlog import MONITOR
 from shared.cli import Command, Values
@@ -195,20 +196,16 @@ def figures(probabilities: Mapping[str, Any], split: Split) -> dict[str, Any]:
     """For each head what `models.evaluate` measures, with the temperature fitted to it, and recall per class."""
     result: dict[str, Any] = {}
     for head, p in probabilities.items():
-        labels = split.labels
-        if head == "consensus" and split.votes is not None:
-            labels, clear = consensus(split.votes)
-            labels, p = labels[clear], p[clear]
-        logits = np.log(np.maximum(p.astype(np.float64), 1e-9))
+        labels, clear = truth(split, head)
+        logits, labels = np.log(np.maximum(p[clear].astype(np.float64), 1e-9)), labels[clear]
         temperature = fit_temperature(logits, labels)
-        counts = evaluate.confusion(logits, labels)
+        classes = evaluate.per_class(logits, labels, LABELS)
         result[head] = {
             **evaluate.report(logits, labels, temperature),
             "temperature": temperature,
             "ece_untempered": evaluate.report(logits, labels, 1.0)["ece"],
             "ece_cross_fitted": evaluate.cross_fitted_ece(logits, labels) if len(labels) >= 50 else None,
-            "binary_accuracy": float(((p > 0.5) == np.eye(p.shape[1], dtype=bool)[labels]).mean()),
-            "recall": (counts.diagonal() / np.maximum(counts.sum(axis=1), 1)).tolist(),
+            "recall": {name: c["recall"] for name, c in classes.items()},
         }
     return result
 

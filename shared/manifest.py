@@ -19,9 +19,12 @@ DEFAULT_ARTIFACTS = Path(__file__).resolve().parent.parent / "models" / "artifac
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """One output of the network. Its logits are divided by `temperature` before the softmax.
+    """One output of the network.
 
-    A face whose likeliest label is less probable than `uncertain_below` is shown as uncertain; None: none is.
+    Attributes:
+        name: of the output.
+        temperature: its logits are divided by this before the softmax.
+        uncertain_below: probability of the top class below which it is better not to answer; None: not known.
     """
 
     name: str
@@ -93,9 +96,9 @@ class Manifest:
         return tuple(paths)
 
 
-def _head(raw: Mapping[str, Any]) -> Head:
-    below = raw.get("uncertain_below")
-    return Head(str(raw["name"]), float(raw["temperature"]), None if below is None else float(below))
+def _head(body: Mapping[str, Any]) -> Head:
+    threshold = body.get("uncertain_below")
+    return Head(str(body["name"]), float(body["temperature"]), None if threshold is None else float(threshold))
 
 
 def load_manifest(directory: Path = DEFAULT_ARTIFACTS) -> Manifest:

@@ -205,11 +205,17 @@ class WebOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureOptions:
+class PrintOptions:
+    """How a command prints its results."""
+
+    json: bool = option(False, "print JSON instead of a table")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureOptions(PrintOptions):
     """What `emotion picture` reads, and how it prints. Its `--output` is declared beside the command."""
 
     image: tuple[str, ...] = option((), "picture, folder or glob; repeat for several", metavar="FILE")
-    json: bool = option(False, "print JSON lines instead of a table")
     window: bool = option(False, "show each picture with its faces in a window; any key goes on, q ends")
 
 
@@ -224,13 +230,19 @@ class RunOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainOptions:
-    """What is trained, on what, and how."""
+class DataOptions:
+    """Labelled faces to train on, or to measure with."""
 
     data: str | None = option(None, "fer2013.csv, or a folder with train/ and test/", metavar="PATH")
     ferplus: str | None = option(
-        None, "fer2013new.csv with the votes of FER+; adds the consensus head", metavar="FILE"
+        None, "fer2013new.csv with the votes of FER+, for the consensus head", metavar="FILE"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions(DataOptions):
+    """What is trained, on what, and how."""
+
     weights: str = option(
         "imagenet", "initial weights: imagenet (downloaded), none, or a file", metavar="imagenet|none|FILE"
     )
@@ -294,6 +306,14 @@ class BenchOptions:
     profile: str | None = option(None, "profile every process, and write the profiles here", metavar="DIR")
 
 
+@dataclass(frozen=True, slots=True)
+class EvaluateOptions(DataOptions):
+    """What a model is measured with, and what of it is drawn."""
+
+    split: str = option("PublicTest", "images to measure with", choices=("Training", "PublicTest", "PrivateTest"))
+    charts: str | None = option("out/evaluation", "folder for the pictures; empty: none are drawn", metavar="DIR")
+
+
 ALL = (
     CommonOptions,
     LinkOptions,
@@ -301,12 +321,15 @@ ALL = (
     DetectorOptions,
     ModelOptions,
     ClassifierOptions,
+    PrintOptions,
     PictureOptions,
     SinkOptions,
     ShowOptions,
     WebOptions,
     RunOptions,
+    DataOptions,
     TrainOptions,
     RunsOptions,
     BenchOptions,
+    EvaluateOptions,
 )

@@ -6,6 +6,7 @@ import numpy as np
 
 from models import openvino_export
 from models.artifact import Artifact, write_manifest
+from models.assess import HASHES
 from models.network import HEADS, shapes
 from models.weights import Weights, save
 from shared.manifest import Head, Manifest
@@ -33,8 +34,10 @@ def faces(count: int, seed: int = 1) -> np.ndarray:
     return coarse.repeat(SIZE // 6, axis=1).repeat(SIZE // 6, axis=2)
 
 
-def artifact(directory: Path, weights: Weights | None = None, with_npz: bool = False) -> Manifest:
-    """Export as precision "fp32" (and "weights"), with a manifest."""
+def artifact(
+    directory: Path, weights: Weights | None = None, with_npz: bool = False, hashes: np.ndarray | None = None
+) -> Manifest:
+    """Export as precision "fp32" (and "weights"), with a manifest, and with `hashes` of training images."""
     weights = random_weights() if weights is None else weights
     model = openvino_export.build(weights, SIZE)
     files: dict[str, tuple[Path, ...]] = {
@@ -43,5 +46,8 @@ def artifact(directory: Path, weights: Weights | None = None, with_npz: bool = F
     if with_npz:
         save(directory / "vgg16-weights.npz", weights)
         files["weights"] = (directory / "vgg16-weights.npz",)
+    if hashes is not None:
+        np.save(directory / "training-hashes.npy", hashes)
+        files[HASHES] = (directory / "training-hashes.npy",)
     heads = [Head(name, TEMPERATURES[name]) for name in HEADS]
     return write_manifest(directory, Artifact("random", SIZE, 0.1, heads, "consensus"), files)

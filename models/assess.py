@@ -1,0 +1,141 @@
+"""All that is said about the predictions of one head on one split: as JSON, as tables, as pictures."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import evaluate
+from models.calibration import Floats, Indices
+from models.data import Split
+from models.duplicates import hashes, near_hashes
+from models.labels import consensus
+from models.runlog import table
+from shared.errors import EmotionError
+from shared.manifest import Manifest
+
+log = logging.getLogger(__name__)
+
+HASHES = "training_hashes"
+"""Key of the manifest's files: the file with the hashes of the training images."""
+
+
+def truth(split: Split, head: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """What `head` should say: labels int64 [n], and bool [n], false for images that it is not measured by."""
+    if head == "consensus":
+        if split.votes is None:
+            raise EmotionError("the consensus head is measured by FER+ votes: give --ferplus fer2013new.csv")
+        return consensus(split.votes)
+    return split.labels, np.ones(len(split), bool)
+
+
+def training_copies(manifest: Manifest, split: Split) -> NDArray[np.bool_] | None:
+    """Which images of `split` the model was trained on, by the hashes that came with it; None if none came.
+
+    Raises:
+        EmotionError: the file of hashes is missing or damaged.
+    """
+    if HASHES not in manifest.files:
+        return None
+    (path,) = manifest.paths(HASHES)
+    try:
+        shipped = np.load(path)
+    except (OSError, ValueError, EOFError) as e:
+        raise EmotionError(f"{path} cannot be read ({e})") from e
+    if shipped.dtype != np.uint64:
+        raise EmotionError(f"{path} holds no hashes: they are uint64, not {shipped.dtype}")
+    return near_hashes(hashes(split.pixels), shipped)
+
+
+def assess(
+    probabilities: Floats,
+    labels: Indices,
+    names: Sequence[str],
+    copies: NDArray[np.bool_] | None = None,
+    uncertain_below: float | None = None,
+    resamples: int = 1000,
+) -> dict[str, Any]:
+    """Every figure of `models.evaluate`, ready for JSON.
+
+    Args:
+        probabilities: [n, classes], as served.
+        labels: [n].
+        names: of the classes.
+        copies: which images are copies of training images; None: not known.
+        uncertain_below: probability below which the pipeline answers `uncertain`; None: it always answers.
+        resamples: of the bootstrap.
+    """
+    result: dict[str, Any] = evaluate.figures(probabilities, labels)
+    result["binary_accuracy_trivial"] = 1 - 1 / len(names)
+    result["intervals"] = evaluate.intervals(probabilities, labels, resamples)
+    result["per_class"] = evaluate.per_class(probabilities, labels, names)
+    result["confusion"] = evaluate.confusion(probabilities, labels).tolist()
+    result["copies_of_training"] = None if copies is None else int(copies.sum())
+    if copies is not None and not copies.all():
+        result["without_copies"] = evaluate.figures(probabilities[~copies], labels[~copies])
+    if uncertain_below is not None:
+        sure = probabilities.max(axis=1) >= uncertain_below
+        result["uncertain"] = {
+            "below": uncertain_below,
+            "coverage": float(sure.mean()),
+            "top1_of_answered": evaluate.top1(probabilities[sure], labels[sure]) if sure.any() else None,
+        }
+    return result
+
+
+def tables(result: Mapping[str, Any]) -> str:
+    """`assess` for people."""
+    rows = [["figure", "value", "95 % interval", "without copies of training images"]]
+    without = result.get("without_copies", {})
+    for name, (low, high) in result["intervals"].items():
+        other = f"{without[name]:.4f}" if without else "-"
+        rows.append([name.replace("_", " "), f"{result[name]:.4f}", f"{low:.4f} to {high:.4f}", other])
+    rows.append(["images", str(result["images"]), "", str(without["images"]) if without else "-"])
+    classes = [["class", "precision", "recall", "images"]]
+    classes += [
+        [name, f"{c['precision']:.3f}", f"{c['recall']:.3f}", str(c["images"])]
+        for name, c in result["per_class"].items()
+    ]
+    trivial = result["binary_accuracy_trivial"]
+    notes = [
+        f"binary: each class of each image is a decision at 0.5; a model that says nothing has {trivial:.4f} there"
+    ]
+    if (count := result["copies_of_training"]) is not None:
+        notes.append(f"copies of training images, by their hashes: {count}")
+    if found := result.get("uncertain"):
+        text = f"answers from probability {found['below']:.3f} on: {100 * found['coverage']:.1f} % of the images"
+        if found["top1_of_answered"] is not None:
+            text += f", of which {100 * found['top1_of_answered']:.1f} % are right"
+        notes.append(text)
+    return "\n\n".join([table(rows), table(classes), "\n".join(notes)])
+
+
+def draw(
+    folder: Path,
+    probabilities: Floats,
+    labels: Indices,
+    names: Sequence[str],
+    uncertain_below: float | None,
+) -> None:
+    """Write confusion.png, reliability.png and risk-coverage.png; without matplotlib, say so and go on.
+
+    Raises:
+        EmotionError: the folder cannot be written to.
+    """
+    try:
+        from models import charts
+    except ImportError:
+        log.warning('no pictures: matplotlib is not installed (pip install "emotion-stream[train]")')
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        charts.draw_confusion(evaluate.confusion(probabilities, labels), names, folder / "confusion.png")
+        charts.draw_reliability(*evaluate.reliability(probabilities, labels), folder / "reliability.png")
+        curve = evaluate.risk_coverage(probabilities, labels)
+        charts.draw_risk_coverage(curve, uncertain_below, folder / "risk-coverage.png")
+    except OSError as e:
+        raise EmotionError(f"pictures cannot be written to {folder} ({e.strerror})") from e
+    log.info("pictures: %s", folder)

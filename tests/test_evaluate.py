@@ -1,0 +1,187 @@
+"""`emotion evaluate` and its figures."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from classifier_worker.openvino_backend import OpenVinoBackend
+from emotion.evaluate import COMMAND
+from models import calibration, duplicates, evaluate
+from models.labels import LABELS
+from models.network import HEADS
+from shared.manifest import Manifest
+from tests.model_files import artifact
+from tests.training_files import Row, write_csv, write_ferplus, write_folders
+
+P = np.array([[0.7, 0.3, 0.0], [0.4, 0.6, 0.0], [0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.3, 0.3, 0.4]])
+Y = np.array([0, 1, 1, 1, 2])
+
+
+def test_figures_against_hand_counted_values() -> None:
+    found = evaluate.figures(P, Y)
+    assert found["balanced_accuracy"] == pytest.approx((1 + 2 / 3 + 1) / 3)
+    # at 0.5 it says yes to (0,0) (1,1) (2,0) (3,1): three hits of five labels
+    assert found["binary_precision"] == pytest.approx(3 / 4)
+    assert found["binary_recall"] == pytest.approx(3 / 5)
+    assert found["binary_accuracy"] == pytest.approx(1 - (1 + 2) / 15)
+    positives = P[np.arange(5), Y]
+    negatives = P[~np.eye(3, dtype=bool)[Y]]
+    pairs = [(a > b) + 0.5 * (a == b) for a in positives for b in negatives]
+    assert found["auc"] == pytest.approx(np.mean(pairs))
+    table = evaluate.per_class(P, Y, ("a", "b", "c"))
+    assert table["a"] == {"precision": 0.5, "recall": 1.0, "images": 1}
+    assert table["b"] == {"precision": 1.0, "recall": pytest.approx(2 / 3), "images": 3}
+
+
+def test_a_model_that_says_nothing_has_six_sevenths_binary_accuracy() -> None:
+    labels = np.random.default_rng(0).integers(0, 7, 500)
+    assert evaluate.figures(np.full((500, 7), 1 / 7), labels)["binary_accuracy"] == pytest.approx(6 / 7)
+    assert evaluate.figures(np.full((500, 7), 1 / 7), labels)["auc"] == pytest.approx(0.5)
+
+
+def test_bootstrap_intervals_hold_the_truth_and_shrink() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 7, 4000)
+    probabilities = np.full((4000, 7), 0.05)
+    probabilities[np.arange(4000), np.where(rng.random(4000) < 0.6, labels, (labels + 1) % 7)] = 0.7
+    wide = evaluate.intervals(probabilities[:400], labels[:400], resamples=300)["top1"]
+    narrow = evaluate.intervals(probabilities, labels, resamples=300)["top1"]
+    assert narrow[0] < 0.6 < narrow[1]
+    assert narrow[1] - narrow[0] == pytest.approx(2 * 1.96 * np.sqrt(0.24 / 4000), rel=0.2)
+    assert wide[1] - wide[0] > 2 * (narrow[1] - narrow[0])
+
+
+def test_uncertain_is_said_where_a_guess_is_more_often_wrong_than_right() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = calibration.softmax(rng.normal(0, 1.5, (20_000, 7)))
+    labels = (probabilities.cumsum(1) > rng.random((20_000, 1))).argmax(1)  # honest: p is right p of the time
+    assert evaluate.uncertain_below(probabilities, labels) == pytest.approx(0.5, abs=0.04)
+    assert evaluate.uncertain_below(probabilities, labels, cost=0.2) == pytest.approx(0.8, abs=0.04)
+    curve = evaluate.risk_coverage(probabilities, labels)
+    assert curve.coverage[-1] == 1
+    assert curve.risk[-1] == pytest.approx(1 - evaluate.top1(probabilities, labels))
+    assert (np.diff(curve.threshold) <= 0).all()
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Row]]:
+    """fer2013.csv and fer2013new.csv, and what is in them."""
+    folder = tmp_path_factory.mktemp("data")
+    written = write_csv(folder / "fer2013.csv", per_class=6)
+    write_ferplus(folder / "plus.csv", written)
+    return folder, written
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, rows: tuple[Path, list[Row]]) -> Manifest:
+    """A small model that says it was trained on the first five images of PrivateTest."""
+    folder = tmp_path_factory.mktemp("model")
+    private = np.stack([pixels for usage, _, pixels in rows[1] if usage == "PrivateTest"])
+    return artifact(folder, with_npz=True, hashes=duplicates.hashes(private[:5]))
+
+
+def evaluated(capsys: pytest.CaptureFixture[str], *flags: str) -> dict[str, object]:
+    assert COMMAND.main([*flags, "--json", "--log-level=error"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_it_measures_what_is_served(
+    rows: tuple[Path, list[Row]], model: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, written = rows
+    flags = [f"--data={folder}", f"--model={model.directory}", "--precision=fp32", f"--charts={tmp_path}"]
+    found = evaluated(capsys, *flags, f"--ferplus={folder / 'plus.csv'}", "--split=PrivateTest")
+    pixels = np.stack([p for usage, _, p in written if usage == "PrivateTest"])
+    labels = np.array([label for usage, label, _ in written if usage == "PrivateTest"])
+    for head in HEADS:
+        backend = OpenVinoBackend(model, "fp32", head)
+        backend.open()
+        right = backend.logits(pixels).argmax(1) == labels
+        backend.close()
+        assert found["top1" if head == "fer2013" else "consensus_agreement"] == pytest.approx(right.mean())
+        if head == "fer2013":
+            assert found["copies_of_training"] == 5
+            without = found["without_copies"]
+            assert isinstance(without, dict)
+            assert without["top1"] == pytest.approx(right[5:].mean())
+    assert (found["head"], found["split"], found["images"], found["consensus_images"]) == (
+        "fer2013", "PrivateTest", 42, 42,
+    )  # fmt: skip
+    assert list(found["per_class"]) == list(LABELS)  # type: ignore[call-overload]
+    flags.append("--split=PrivateTest")
+    other = evaluated(capsys, *flags, f"--ferplus={folder / 'plus.csv'}", "--head=consensus")
+    assert other["top1"] == found["consensus_agreement"]
+    rebuilt = evaluated(capsys, *flags, "--precision=bf16")  # from the weights file
+    assert rebuilt["nll"] == pytest.approx(found["nll"], abs=0.1)
+    assert rebuilt["nll"] != found["nll"]
+
+
+def test_one_split_in_folders_is_enough(
+    rows: tuple[Path, list[Row]], model: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tests = [row for row in rows[1] if row[0] == "PublicTest"]
+    write_folders(tmp_path / "faces", tests, prefix=False)
+    assert not (tmp_path / "faces/train").exists()
+    flags = [f"--model={model.directory}", "--precision=fp32", "--charts="]
+    from_folders = evaluated(capsys, f"--data={tmp_path / 'faces'}", *flags)
+    from_table = evaluated(capsys, f"--data={rows[0]}", *flags)
+    assert from_folders["confusion"] == from_table["confusion"]
+    assert from_folders["nll"] == pytest.approx(from_table["nll"])  # the same images in another order
+
+
+def test_tables_for_people(
+    rows: tuple[Path, list[Row]], model: Manifest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [f"--data={rows[0]}", f"--model={model.directory}", "--precision=fp32", "--charts="]
+    assert COMMAND.main(flags) == 0
+    text = capsys.readouterr().out
+    assert "head fer2013, PublicTest" in text
+    assert "| balanced accuracy " in text
+    assert "0.8571" in text
+    assert "copies of training images, by their hashes: 0" in text
+
+
+def test_pictures_are_drawn(rows: tuple[Path, list[Row]], model: Manifest, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures need the train extra")
+    flags = [f"--data={rows[0]}", f"--model={model.directory}", "--precision=fp32", f"--charts={tmp_path / 'p'}"]
+    assert COMMAND.main(flags) == 0
+    drawn = {path.name for path in (tmp_path / "p").iterdir()}
+    assert drawn == {"confusion.png", "reliability.png", "risk-coverage.png"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        ([], 2, "--data is missing"),
+        (["--data=nowhere"], 1, "no data at nowhere"),
+        (["--data={data}", "--head=consensus"], 2, "give --ferplus"),
+        (["--data={data}", "--head=valence"], 1, "no head 'valence'"),
+        (["--data={data}", "--precision=int3"], 1, "no precision 'int3'"),
+        (["--data={data}", "--split=Test"], 2, "'Test' is not one of"),
+    ],
+)
+def test_wrong_use_is_one_clear_line(
+    rows: tuple[Path, list[Row]], model: Manifest, capsys: pytest.CaptureFixture[str], flags: list[str], code: int,
+    message: str,
+) -> None:  # fmt: skip
+    filled = [flag.format(data=rows[0]) for flag in flags]
+    assert COMMAND.main([*filled, f"--model={model.directory}", "--log-level=error", "--charts="]) == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_damaged_file_of_hashes_is_refused(
+    rows: tuple[Path, list[Row]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifact(tmp_path, hashes=np.zeros(3))
+    flags = [f"--data={rows[0]}", f"--model={tmp_path}", "--precision=fp32", "--charts="]
+    assert COMMAND.main(flags) == 1
+    assert "training-hashes.npy holds no hashes" in capsys.readouterr().err
+    (tmp_path / "training-hashes.npy").write_bytes(b"changed")
+    assert COMMAND.main(flags) == 1
+    assert "is damaged" in capsys.readouterr().err
