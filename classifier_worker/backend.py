@@ -13,7 +13,7 @@ Logits = NDArray[np.float32]
 
 
 class Backend(Protocol):
-    """An inference engine with one model and one head of it."""
+    """An inference engine with one model, and one head of it that it serves."""
 
     def open(self) -> None:
         """Load and warm up every batch size.
@@ -24,6 +24,10 @@ class Backend(Protocol):
 
     def logits(self, crops: Pixels) -> Logits:
         """Logits float32 [n, classes] of gray crops uint8 [n, size, size]; any n, also 0."""
+        ...
+
+    def every_head(self, crops: Pixels) -> dict[str, Logits]:
+        """The same of all heads of the model, by name: for measuring."""
         ...
 
     def close(self) -> None:

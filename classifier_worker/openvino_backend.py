@@ -41,7 +41,7 @@ class OpenVinoBackend:
         self._threads = threads
         self._cache = cache
         self._request: Any = None
-        self._output: Any = None
+        self._outputs: dict[str, Any] = {}
 
     def open(self) -> None:
         """See `Backend.open`."""
@@ -63,30 +63,38 @@ class OpenVinoBackend:
         except RuntimeError as e:
             raise EmotionError(f"model {origin} is not an OpenVINO model that can run here: {reason(e)}") from e
         self._check(compiled, origin)
-        self._output = compiled.output(self._head)
+        self._outputs = {name: compiled.output(name) for name in self._heads()}
         self._request = compiled.create_infer_request()
         for size in BATCH_SIZES:
             self.logits(np.zeros((size, self._manifest.size, self._manifest.size), np.uint8))
 
     def logits(self, crops: Pixels) -> Logits:
         """See `Backend.logits`."""
-        result = np.empty((len(crops), len(self._manifest.labels)), np.float32)
+        return self._run(crops, [self._head])[self._head]
+
+    def every_head(self, crops: Pixels) -> dict[str, Logits]:
+        """See `Backend.every_head`."""
+        return self._run(crops, list(self._outputs))
+
+    def _run(self, crops: Pixels, heads: list[str]) -> dict[str, Logits]:
+        results = {head: np.empty((len(crops), len(self._manifest.labels)), np.float32) for head in heads}
         for start, stop, size in chunks(len(crops)):
             out = self._request.infer([padded(crops[start:stop], size)], share_inputs=True, share_outputs=True)
-            result[start:stop] = out[self._output][: stop - start]
-        return result
+            for head, result in results.items():
+                result[start:stop] = out[self._outputs[head]][: stop - start]
+        return results
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._request = self._output = None
+        self._request = None
+        self._outputs = {}
 
     def _model(self) -> tuple[Any, Path]:
         """What OpenVINO compiles, and the file that it comes from."""
         files = self._manifest.files
         if self._precision in REBUILT and self._precision not in files and "weights" in files:
             (path,) = self._manifest.paths("weights")
-            heads = [head.name for head in self._manifest.heads]
-            return build(load(path, heads), self._manifest.size, heads), path
+            return build(load(path, self._heads()), self._manifest.size, self._heads()), path
         path = openvino_file(self._manifest, self._precision)
         return str(path), path
 
@@ -96,10 +104,14 @@ class OpenVinoBackend:
         if shape != f"[?,{side},{side}]" or compiled.input(0).get_element_type().get_type_name() != "u8":
             raise EmotionError(f"model {xml} takes {shape}, not uint8 [?,{side},{side}] as its manifest says")
         shapes = {name: o.get_partial_shape() for o in compiled.outputs for name in o.get_names()}
-        if self._head not in shapes:
-            raise EmotionError(f"model {xml} has no output {self._head!r}; it has: {', '.join(sorted(shapes))}")
-        if str(shapes[self._head]) != f"[?,{len(self._manifest.labels)}]":
-            raise EmotionError(f"model {xml} yields {shapes[self._head]}: not what its manifest's labels say")
+        for head in self._heads():
+            if head not in shapes:
+                raise EmotionError(f"model {xml} has no output {head!r}; it has: {', '.join(sorted(shapes))}")
+            if str(shapes[head]) != f"[?,{len(self._manifest.labels)}]":
+                raise EmotionError(f"model {xml} yields {shapes[head]}: not what its manifest's labels say")
+
+    def _heads(self) -> list[str]:
+        return [head.name for head in self._manifest.heads]
 
 
 def openvino_file(manifest: Manifest, precision: str) -> Path:

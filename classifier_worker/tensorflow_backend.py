@@ -49,7 +49,7 @@ class TensorFlowBackend:
         network.load_into(model, arrays)
         # One graph for every batch size; eager `predict` takes several times as long for small batches.
         self._run = tf.function(
-            lambda crops: model(tf.cast(crops, tf.float32)[..., None], training=False)[self._head],
+            lambda crops: model(tf.cast(crops, tf.float32)[..., None], training=False),
             input_signature=[tf.TensorSpec((None, size, size), tf.uint8)],
         )
         for batch in BATCH_SIZES:
@@ -57,10 +57,17 @@ class TensorFlowBackend:
 
     def logits(self, crops: Pixels) -> Logits:
         """See `Backend.logits`."""
-        result = np.empty((len(crops), len(self._manifest.labels)), np.float32)
+        return self.every_head(crops)[self._head]
+
+    def every_head(self, crops: Pixels) -> dict[str, Logits]:
+        """See `Backend.every_head`."""
+        shape = (len(crops), len(self._manifest.labels))
+        results = {head.name: np.empty(shape, np.float32) for head in self._manifest.heads}
         for start, stop, size in chunks(len(crops)):
-            result[start:stop] = self._run(padded(crops[start:stop], size)).numpy()[: stop - start]
-        return result
+            out = self._run(padded(crops[start:stop], size))
+            for head, result in results.items():
+                result[start:stop] = out[head].numpy()[: stop - start]
+        return results
 
     def close(self) -> None:
         """See `Backend.close`."""

@@ -14,6 +14,7 @@ COMMANDS = {
     "cameras": ("emotion.cameras", "list the cameras of this machine"),
     "train": ("models.train", "train VGG16 on FER-2013 (needs the `train` extra)"),
     "evaluate": ("emotion.evaluate", "measure the model that is served, on labelled faces"),
+    "export": ("emotion.export", "make a model that can be served from trained weights, and measure it"),
     "runs": ("models.runs", "compare training runs"),
     "bench": ("emotion.bench", "measure how fast the pipeline is on this machine"),
     "dead": ("emotion.dead", "list, show, replay or drop messages that could not be processed"),

@@ -30,8 +30,10 @@ HEAD = "fer2013"
 """The head that is measured unless another is named: its labels are the benchmark's."""
 
 
-def served_logits(options: ClassifierOptions, manifest: Manifest, head: str, split: Split) -> NDArray[np.float32]:
-    """Logits [n, classes] of the images, by the very back end that classifiers run.
+def served_logits(
+    options: ClassifierOptions, manifest: Manifest, head: str, split: Split
+) -> dict[str, NDArray[np.float32]]:
+    """Logits [n, classes] of each head, by the very back end that classifiers run.
 
     Raises:
         EmotionError: the engine or a file of the model is missing or damaged.
@@ -39,7 +41,7 @@ def served_logits(options: ClassifierOptions, manifest: Manifest, head: str, spl
     backend = make_backend(options, manifest, head)
     backend.open()
     try:
-        return backend.logits(resize(split.pixels, manifest.size))
+        return backend.every_head(resize(split.pixels, manifest.size))
     finally:
         backend.close()
 
@@ -70,7 +72,7 @@ def measure(
     labels, clear = assess.truth(split, name)
     if not clear.any():
         raise EmotionError(f"FER+ has no clear vote for any image of {options.split}")
-    probabilities = softmax(logits.astype(np.float64), head.temperature)[clear]
+    probabilities = softmax(logits[name].astype(np.float64), head.temperature)[clear]
     copies = assess.training_copies(manifest, split)
     figures = assess.assess(
         probabilities,
@@ -88,12 +90,10 @@ def measure(
         "temperature": head.temperature,
         **figures,
     }
-    if split.votes is not None and any(h.name == "consensus" for h in manifest.heads):
-        if name != "consensus":
-            logits = served_logits(serving, manifest, "consensus", split)
-        labels_plus, clear_plus = assess.truth(split, "consensus")
-        result["consensus_agreement"] = evaluate.top1(logits[clear_plus], labels_plus[clear_plus])
-        result["consensus_images"] = int(clear_plus.sum())
+    if split.votes is not None and "consensus" in logits:
+        plurality, agreed = assess.truth(split, "consensus")
+        result["consensus_agreement"] = evaluate.top1(logits["consensus"][agreed], plurality[agreed])
+        result["consensus_images"] = int(agreed.sum())
     return result, probabilities, labels[clear]
 
 

@@ -30,6 +30,7 @@ class Artifact:
         measured_on: the split, the number of images, and what else makes `accuracies` reproducible.
         run: name of the training run.
         created_by: program that wrote the artifact.
+        commit: of the program that trained it.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Artifact:
     measured_on: str = ""
     run: str = ""
     created_by: str = ""
+    commit: str = ""
     labels: Sequence[str] = LABELS
 
 
@@ -71,6 +73,7 @@ def write_manifest(directory: Path, artifact: Artifact, files: Mapping[str, Sequ
         "measured_on": artifact.measured_on,
         "run": artifact.run,
         "created_by": artifact.created_by,
+        "commit": artifact.commit,
         "licence": LICENCE,
     }
     draft = directory / "manifest.json.part"

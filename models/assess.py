@@ -40,14 +40,22 @@ def training_copies(manifest: Manifest, split: Split) -> NDArray[np.bool_] | Non
     """
     if HASHES not in manifest.files:
         return None
-    (path,) = manifest.paths(HASHES)
+    return near_hashes(hashes(split.pixels), read_hashes(manifest.paths(HASHES)[0]))
+
+
+def read_hashes(path: Path) -> NDArray[np.uint64]:
+    """Hashes of training images, uint64 [n] (`models.duplicates.hashes`).
+
+    Raises:
+        EmotionError: the file cannot be read, or holds something else.
+    """
     try:
-        shipped = np.load(path)
+        found = np.load(path)
     except (OSError, ValueError, EOFError) as e:
         raise EmotionError(f"{path} cannot be read ({e})") from e
-    if shipped.dtype != np.uint64:
-        raise EmotionError(f"{path} holds no hashes: they are uint64, not {shipped.dtype}")
-    return near_hashes(hashes(split.pixels), shipped)
+    if not isinstance(found, np.ndarray) or found.dtype != np.uint64 or found.ndim != 1:
+        raise EmotionError(f"{path} holds no hashes of images")
+    return found
 
 
 def assess(

@@ -4,9 +4,7 @@ Reads from top to bottom: data, network, compile, callbacks, fit, figures. Writt
 ends.
 """
 
-import importlib.util
 import logging
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -19,6 +17,7 @@ import numpy as np
 from models import duplicates, evaluate, runlog, trainable, weights
 from models.assess import truth
 from models.augment import NONE, Jitter, augment, resize
+from models.backend import accelerator, choose_backend, version
 from models.calibration import fit_temperature
 from models.data import Split, fingerprint, limit, load_splits
 from models.labels import LABELS
@@ -53,26 +52,6 @@ class Data:
     fingerprint: str
     cleaning: str
     heads: tuple[str, ...]
-
-
-def choose_backend() -> str:
-    """Set Keras' back end where nobody has: TensorFlow, or PyTorch where that is missing.
-
-    Raises:
-        EmotionError: neither can be had.
-    """
-    if "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ:
-        there = [name for name in ("tensorflow", "torch") if importlib.util.find_spec(name)]
-        if not there:
-            raise EmotionError('training needs TensorFlow or PyTorch: pip install "emotion-stream[train]"')
-        os.environ["KERAS_BACKEND"] = there[0]
-        if there[0] == "torch":
-            log.info("TensorFlow is not installed: Keras runs on PyTorch")
-    try:
-        import keras
-    except ImportError as e:
-        raise EmotionError(f'Keras cannot be imported ({e}): pip install "emotion-stream[train]"') from e
-    return str(keras.backend.backend())
 
 
 def load_data(options: TrainOptions) -> Data:
@@ -232,25 +211,10 @@ def start_run(options: TrainOptions, runs: Path, data: Data, backend: str) -> Pa
         "fingerprint": data.fingerprint,
         "seed": options.seed,
         "hardware": f"{runlog.hardware()}; {accelerator(backend)}",
-        "keras": f"{_version('keras')} on {backend} {_version(backend)}",
+        "keras": f"{version('keras')} on {backend} {version(backend)}",
     }
     runlog.write_json(folder / "settings.json", {"settings": asdict(options), "facts": facts})
     return folder
-
-
-def _version(module: str) -> str:
-    return str(getattr(importlib.import_module(module), "__version__", "?"))
-
-
-def accelerator(backend: str) -> str:
-    """The GPU that Keras computes on, or "no GPU"."""
-    if backend == "torch":
-        torch = importlib.import_module("torch")
-        return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else "no GPU"
-    if backend == "tensorflow":
-        tf = importlib.import_module("tensorflow")
-        return ", ".join(device.name for device in tf.config.list_physical_devices("GPU")) or "no GPU"
-    return "unknown"
 
 
 def find_run(options: TrainOptions, runs: Path, values: Values) -> tuple[Path, TrainOptions]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.network import DEPTHS, convolutions, shapes
+from models.network import DEPTHS, HEADS, convolutions, shapes
 from shared.errors import EmotionError
 
 Weights = dict[str, NDArray[np.float32]]
@@ -23,12 +23,23 @@ def widths_of(weights: Weights) -> tuple[int, ...]:
     return tuple(len(weights[f"block{b}_conv1/bias"]) for b in range(1, len(DEPTHS) + 1))
 
 
-def check(weights: Weights, heads: Sequence[str], origin: str) -> Weights:
+def heads_of(weights: Weights) -> tuple[str, ...]:
+    """Outputs of a network with these weights, in the order of `models.network.HEADS`."""
+    return tuple(head for head in HEADS if f"{head}/kernel" in weights)
+
+
+def check(weights: Weights, heads: Sequence[str] = (), origin: str = "the network") -> Weights:
     """`weights`, known to be complete: every name there, every shape right, every value finite.
+
+    Args:
+        weights: by name.
+        heads: outputs of the network; none: those that are there.
+        origin: where the weights come from.
 
     Raises:
         EmotionError: they are not; the message names `origin` and the first fault.
     """
+    heads = heads or heads_of(weights) or HEADS
     try:
         table = shapes(heads, widths_of(weights), len(weights[f"{heads[0]}/bias"]))
     except KeyError as e:
@@ -44,22 +55,32 @@ def check(weights: Weights, heads: Sequence[str], origin: str) -> Weights:
     return {name: weights[name] for name in table}
 
 
+def halved(weights: Weights) -> Weights:
+    """`weights` rounded to what float16 holds, still as float32.
+
+    Raises:
+        EmotionError: a value does not fit into float16.
+    """
+    with np.errstate(over="ignore"):
+        halves = {name: array.astype(np.float16).astype(np.float32) for name, array in weights.items()}
+    for name, array in halves.items():
+        if not np.isfinite(array).all():
+            raise EmotionError(f"weight {name!r} does not fit into float16")
+    return halves
+
+
 def save(path: Path, weights: Weights) -> None:
     """Write `weights` as an .npz file of float16 arrays.
 
     Raises:
         EmotionError: a value does not fit into float16.
     """
-    with np.errstate(over="ignore"):
-        halves = {name: array.astype(np.float16) for name, array in weights.items()}
-    for name, array in halves.items():
-        if not np.isfinite(array).all():
-            raise EmotionError(f"weight {name!r} does not fit into float16")
+    halves = {name: array.astype(np.float16) for name, array in halved(weights).items()}
     np.savez(path, allow_pickle=False, **halves)
 
 
-def load(path: Path, heads: Sequence[str]) -> Weights:
-    """Read an .npz file of weights as float32.
+def load(path: Path, heads: Sequence[str] = ()) -> Weights:
+    """Read an .npz file of weights as float32; with `heads`, those must be there and are taken.
 
     Raises:
         EmotionError: it cannot be read, or is not a VGG16 with these `heads`.

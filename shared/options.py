@@ -314,6 +314,20 @@ class EvaluateOptions(DataOptions):
     charts: str | None = option("out/evaluation", "folder for the pictures; empty: none are drawn", metavar="DIR")
 
 
+@dataclass(frozen=True, slots=True)
+class ExportOptions(DataOptions):
+    """What is exported. Its `--weights` and `--output` are declared beside the command."""
+
+    formats: tuple[str, ...] = option(
+        (),
+        "files to write: int8 and weights (float16, all others can be built from it), which are the default;"
+        " fp32, bf16, keras",
+        metavar="FORMAT",
+        choices=("int8", "weights", "fp32", "bf16", "keras"),
+    )
+    margin: float = option(0.015, "what detectors add to each side of a face, as a fraction of it", low=0, high=1)
+
+
 ALL = (
     CommonOptions,
     LinkOptions,
@@ -332,4 +346,5 @@ ALL = (
     RunsOptions,
     BenchOptions,
     EvaluateOptions,
+    ExportOptions,
 )
