@@ -107,9 +107,9 @@ def measure(logits: Mapping[str, Logits], split: Split) -> Fitted:
             rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
             accuracies.setdefault(precision, {})[head.name] = rounded
     measured_on = (
-        f"FER-2013 PublicTest, single crop ({', '.join(images)} images; consensus: those with a clear FER+ plurality"
-        f" among the seven classes); temperatures and thresholds fitted there to {fitted_on}; ece_cross_fitted: 5"
-        " folds"
+        f"FER-2013 PublicTest, single crop ({', '.join(images)} images; consensus: those with a clear plurality"
+        " of FER+ among the seven classes); temperatures and thresholds fitted there to "
+        f"{fitted_on}; ece_cross_fitted: 5 folds"
     )
     return Fitted(heads, accuracies, measured_on)
 

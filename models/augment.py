@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Arrays = dict[str, Floats]
+"""Head -> an array with one row per image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +71,58 @@ def augment(pixels: Pixels, size: int, jitter: Jitter, rng: np.random.Generator)
     """
     n, side = pixels.shape[:2]
     maps = transforms(n, side, size, jitter, rng)
+    gains = 1 + rng.uniform(-jitter.contrast, jitter.contrast, n)
+    offsets = 128 * (1 - gains) + rng.uniform(-jitter.brightness, jitter.brightness, n)
     result = np.empty((n, size, size), np.uint8)
-    for image, matrix, out in zip(pixels, maps, result, strict=True):
-        cv2.warpAffine(
-            image, matrix, (size, size), dst=out, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    for i in range(n):
+        out = cv2.warpAffine(
+            pixels[i], maps[i], (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
-    gain = 1 + rng.uniform(-jitter.contrast, jitter.contrast, (n, 1, 1))
-    offset = rng.uniform(-jitter.brightness, jitter.brightness, (n, 1, 1))
-    result = np.clip((result - 128.0) * gain + 128 + offset + 0.5, 0, 255).astype(np.uint8)
+        cv2.addWeighted(out, gains[i], out, 0, offsets[i], dst=result[i])
     for i in np.flatnonzero(rng.random(n) < jitter.erase):
         height, width = (size * rng.uniform(jitter.erase_side / 3, jitter.erase_side, 2)).astype(int)
         top, left = rng.integers(0, size - height + 1), rng.integers(0, size - width + 1)
         result[i, top : top + height, left : left + width] = rng.integers(0, 256)
     return result
+
+
+def mix(
+    x: Floats, y: Arrays, weights: Arrays, kind: str, alpha: float, rng: np.random.Generator
+) -> tuple[Floats, Arrays, Arrays]:
+    """Each image with another of its batch in it, and their labels in the same proportion.
+
+    Args:
+        x: [n, size, size, 1].
+        y: {head: [n, classes]}.
+        weights: {head: [n]}; what counts nothing adds nothing to the label.
+        kind: "mixup" blends them (Zhang et al. 2018), "cutmix" pastes a rectangle (Yun et al. 2019).
+        alpha: the batch's share is drawn from Beta(alpha, alpha).
+        rng: where chance comes from.
+    """
+    share = float(rng.beta(alpha, alpha))
+    other = rng.permutation(len(x))
+    if kind == "mixup":
+        x = share * x + (1 - share) * x[other]
+    else:
+        side = x.shape[1]
+        length = round(side * np.sqrt(1 - share))
+        top, left = rng.integers(0, side - length + 1, 2)
+        inside = np.s_[:, top : top + length, left : left + length]
+        x = x.copy()
+        x[inside] = x[other][inside]
+        share = 1 - (length / side) ** 2
+    mixed_y, mixed_weights = {}, {}
+    for head, w in weights.items():
+        own, added = share * w, (1 - share) * w[other]
+        total = own + added
+        blend = own[:, None] * y[head] + added[:, None] * y[head][other]
+        mixed_y[head] = np.where(total[:, None] > 0, blend / np.maximum(total, 1e-6)[:, None], y[head])
+        mixed_weights[head] = total
+    return (
+        x.astype(np.float32),
+        {head: a.astype(np.float32) for head, a in mixed_y.items()},
+        {head: a.astype(np.float32) for head, a in mixed_weights.items()},
+    )
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:

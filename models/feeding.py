@@ -1,5 +1,6 @@
 """What Keras is fed with, and what happens between batches and epochs. Choose Keras' back end first."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -10,11 +11,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from models.augment import Arrays, mix
 from models.data import Split, soft_votes
 from models.labels import LABELS, consensus
 from models.network import HEADS
 
-Arrays = dict[str, NDArray[np.float32]]
 Prepare = Callable[[NDArray[Any], np.random.Generator], NDArray[np.float32]]
 
 
@@ -55,6 +56,11 @@ def inputs(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     return crops[..., None].astype(np.float32)
 
 
+def workers() -> int:
+    """Threads that prepare batches: OpenCV runs outside Python's lock, but more than a few gain nothing."""
+    return max(1, min(8, (os.cpu_count() or 1) - 2))
+
+
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """Shuffled batches. Chance depends on seed, epoch and batch alone, so a resumed run sees the same.
 
@@ -62,14 +68,16 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         x: [n, ..]; `prepare` makes of some of them, and of a source of chance, what the network takes.
         y: {head: [n, 7]}.
         weights: {head: [n]}.
+        mixing: "none", "mixup" or "cutmix" (`models.augment.mix`), and its alpha.
     """
 
     def __init__(
-        self, x: NDArray[Any], y: Arrays, weights: Arrays, prepare: Prepare, *, batch: int, seed: int
-    ) -> None:
-        super().__init__(workers=2 if (os.cpu_count() or 1) > 2 else 1)
+        self, x: NDArray[Any], y: Arrays, weights: Arrays, prepare: Prepare, *, batch: int, seed: int,
+        mixing: tuple[str, float] = ("none", 1.0),
+    ) -> None:  # fmt: skip
+        super().__init__(workers=workers())
         self.x, self.y, self.weights, self.prepare = x, y, weights, prepare
-        self.batch, self.seed = min(batch, len(x)), seed
+        self.batch, self.seed, self.mixing = min(batch, len(x)), seed, mixing
         self.start_at(0)
 
     def start_at(self, epoch: int) -> None:
@@ -84,7 +92,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         chosen = self.order[index * self.batch : (index + 1) * self.batch]
         rng = np.random.default_rng((self.seed, self.epoch, index))
         y, weights = ({head: a[chosen] for head, a in arrays.items()} for arrays in (self.y, self.weights))
-        return self.prepare(self.x[chosen], rng), y, weights
+        x = self.prepare(self.x[chosen], rng)
+        kind, alpha = self.mixing
+        return (x, y, weights) if kind == "none" else mix(x, y, weights, kind, alpha, rng)
 
     def on_epoch_end(self) -> None:
         self.start_at(self.epoch + 1)
@@ -105,6 +115,60 @@ class Facts(keras.callbacks.Callback):  # type: ignore[misc]
             logs[f"{part}{HEADS[0]}_{plain}"] = logs.pop(name)
         logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         logs["seconds"] = round(time.monotonic() - self.start, 2)
+
+
+class Schedule(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends training in time, and brings the learning rate down: a warm-up, then half a cosine to 0.
+
+    How far training is, is what has been used up more of: its steps, or its time.
+
+    Args:
+        peak: of the learning rate; None: it is left alone.
+        steps: of all epochs.
+        warm_up: share of training in which the rate rises.
+        seconds: time for training, over all sessions; None: as long as it takes.
+        spent: seconds of it used by earlier sessions.
+    """
+
+    def __init__(
+        self, peak: float | None, steps: int, warm_up: float, seconds: float | None = None, spent: float = 0
+    ) -> None:
+        super().__init__()
+        self.peak, self.steps, self.warm_up = peak, steps, warm_up
+        self.seconds, self.spent = seconds, spent
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.started = self.epoch_started = time.monotonic() - self.spent
+        self.step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+        self.set_rate()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch_started = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.step += 1
+        self.set_rate()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        now = time.monotonic()
+        # an epoch that would end late is not begun
+        if self.seconds is not None and now - self.started + (now - self.epoch_started) > self.seconds:
+            self.model.stop_training = True
+
+    def progress(self) -> float:
+        """From 0 to 1."""
+        used = 0.0 if self.seconds is None else (time.monotonic() - self.started) / self.seconds
+        return min(1.0, max(self.step / self.steps, used))
+
+    def set_rate(self) -> None:
+        if self.peak is None:
+            return
+        done = self.progress()
+        if done < self.warm_up:
+            rate = self.peak * max(done, 1 / self.steps) / self.warm_up
+        else:
+            rate = self.peak * 0.5 * (1 + math.cos(math.pi * (done - self.warm_up) / (1 - self.warm_up)))
+        self.model.optimizer.learning_rate = min(rate, self.peak)
 
 
 class Average(keras.callbacks.Callback):  # type: ignore[misc]
@@ -129,10 +193,11 @@ class Average(keras.callbacks.Callback):  # type: ignore[misc]
         if self.path.exists():
             with np.load(self.path) as archive:
                 self.average = [keras.ops.convert_to_tensor(archive[name]) for name in archive.files]
+        self.step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))  # counted: a GPU would wait
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
-        rate = 1 - min(self.decay, step / (step + 10))  # short at first, so that the start is soon forgotten
+        self.step += 1
+        rate = 1 - min(self.decay, self.step / (self.step + 10))  # short at first: the start is soon forgotten
         self.average = [
             a + rate * (keras.ops.stop_gradient(w.value) - a) if "float" in w.dtype else keras.ops.copy(w.value)
             for a, w in zip(self.average, self.model.weights, strict=True)

@@ -71,14 +71,33 @@ def build_vgg16(
     from keras import Input, Model, layers
 
     pixels = Input((size, size, 1), name="crops")
+    x = trunk(pixels, widths)
+    return Model(pixels, {head: layers.Dense(classes, name=head)(x) for head in heads}, name="vgg16")
+
+
+def trunk(pixels: Any, widths: Sequence[int] = WIDTHS, batch_norm: bool = False) -> Any:
+    """What both heads see, on a Keras tensor.
+
+    Args:
+        pixels: float32 [n, size, size, 1], gray 0..255.
+        widths: channels of the five blocks.
+        batch_norm: normalise after each convolution; for training, see `models.trainable`.
+
+    Returns:
+        pooled features [n, widths[-1]].
+    """
+    from keras import layers
+
     x = layers.Rescaling(1.0, offset=-MEAN, name="centre")(pixels)
     for b, block in enumerate(convolutions(widths), start=1):
         for name, _, width in block:
-            x = layers.Conv2D(width, 3, padding="same", activation="relu", name=name)(x)
+            x = layers.Conv2D(width, 3, padding="same", kernel_initializer="he_normal", name=name)(x)
+            if batch_norm:
+                x = layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}_bn")(x)
+            x = layers.ReLU(name=f"{name}_relu")(x)
         if b < len(DEPTHS):
             x = layers.MaxPooling2D(2, name=f"block{b}_pool")(x)
-    x = layers.GlobalAveragePooling2D(name="global_pool")(x)
-    return Model(pixels, {head: layers.Dense(classes, name=head)(x) for head in heads}, name="vgg16")
+    return layers.GlobalAveragePooling2D(name="global_pool")(x)
 
 
 def load_into(model: Any, weights: Mapping[str, Any]) -> None:

@@ -90,10 +90,11 @@ def _from_keras(path: Path) -> weights.Weights:
     choose_backend()
     import keras
 
+    from models.distil import Student
     from models.trainable import fold
 
     try:
-        model = keras.saving.load_model(path, compile=False)
+        model = keras.saving.load_model(path, custom_objects={"Student": Student}, compile=False)
         return weights.check(fold(model), origin=str(path))
     except EmotionError:
         raise

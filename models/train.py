@@ -22,6 +22,7 @@ from models.calibration import fit_temperature
 from models.data import Split, fingerprint, limit, load_splits
 from models.labels import LABELS
 from models.network import HEADS
+from models.resume import Progress, find_run, restore
 from models.runlog import MONITOR
 from shared.cli import Command, Values
 from shared.errors import EmotionError, UsageError
@@ -75,15 +76,11 @@ def load_data(options: TrainOptions) -> Data:
     return Data(cleaned.kept, validation, mark, cleaned.summary(), heads)
 
 
-def compile_model(model: Any, options: TrainOptions, heads: tuple[str, ...], steps: int) -> None:
+def compile_model(model: Any, options: TrainOptions, heads: tuple[str, ...]) -> None:
     """Optimizer, losses and metrics. The four metrics of the original design stand beside top-1 and macro-F1."""
     from keras import losses, metrics, optimizers
 
-    peak = options.learning_rate or LEARNING_RATES[options.optimizer]
-    rate: Any = peak
-    if options.schedule == "cosine":
-        warm = max(1, round(WARM_UP * steps))
-        rate = optimizers.schedules.CosineDecay(0.0, max(1, steps - warm), warmup_target=peak, warmup_steps=warm)
+    rate = options.learning_rate or LEARNING_RATES[options.optimizer]
     if options.optimizer == "sgd":
         optimizer = optimizers.SGD(
             rate, momentum=0.9, nesterov=True, weight_decay=options.weight_decay, clipnorm=5.0
@@ -112,28 +109,36 @@ def compile_model(model: Any, options: TrainOptions, heads: tuple[str, ...], ste
     )
 
 
-def callbacks(folder: Path, options: TrainOptions, best_so_far: float | None, done: int) -> list[Any]:
+def callbacks(folder: Path, options: TrainOptions, steps: int, progress: Progress) -> list[Any]:
     """In the order in which they must run: best.keras gets the average, last.keras the weights as trained."""
     from keras.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 
-    from models.feeding import Average, Facts, Publish
+    from models.feeding import Average, Facts, Publish, Schedule
 
     best, last = folder / "best.part.keras", folder / "last.part.keras"
+    peak = options.learning_rate or LEARNING_RATES[options.optimizer]
     chain = [
+        Schedule(
+            peak if options.schedule == "cosine" else None,
+            steps * options.epochs,
+            WARM_UP,
+            60 * options.max_minutes or None,
+            progress.seconds,
+        ),
         Facts(),
-        ModelCheckpoint(best, MONITOR, mode="max", save_best_only=True, initial_value_threshold=best_so_far),
+        ModelCheckpoint(best, MONITOR, mode="max", save_best_only=True, initial_value_threshold=progress.best),
         Publish(best, folder / "best.keras"),
     ]
     if options.average:
-        if not done:
+        if not progress.epochs:
             (folder / "average.npz").unlink(missing_ok=True)  # of a first epoch that was cut off
         chain.append(Average(options.average, folder / "average.npz"))
     if options.schedule == "plateau":
         chain.append(ReduceLROnPlateau(MONITOR, mode="max", factor=0.75, patience=5, min_lr=1e-6))
     if options.patience:
-        chain.append(EarlyStopping(MONITOR, mode="max", patience=options.patience, baseline=best_so_far))
+        chain.append(EarlyStopping(MONITOR, mode="max", patience=options.patience, baseline=progress.best))
     chain += [
-        CSVLogger(folder / "history.csv", append=done > 0),
+        CSVLogger(folder / "history.csv", append=progress.epochs > 0),
         ModelCheckpoint(last),
         Publish(last, folder / "last.keras"),
     ]
@@ -142,6 +147,7 @@ def callbacks(folder: Path, options: TrainOptions, best_so_far: float | None, do
 
 def prepare(options: TrainOptions, data: Data) -> tuple[Any, Any, dict[str, Any]]:
     """The untrained network, the training batches, and the validation arrays as `fit` takes them."""
+    from models.distil import Student
     from models.feeding import Batches, inputs, targets
 
     y, w = targets(data.training, data.heads, soft=True, weighting=options.class_weights)
@@ -156,8 +162,10 @@ def prepare(options: TrainOptions, data: Data) -> tuple[Any, Any, dict[str, Any]
         model = trainable.build_frozen_head(features.shape[1])
         feed = Batches(features, y, w, lambda x, _: x, batch=options.batch, seed=options.seed)
     else:
+        widths = trainable.scaled_widths(options.width)
+        kind = Student if options.teacher else None
         model = trainable.build_trainable(
-            options.size, data.heads, trainable.scaled_widths(options.width), options.batch_norm, options.dropout
+            options.size, data.heads, widths, options.batch_norm, options.dropout, model=kind
         )
         if options.weights != "none":
             trainable.start_from(model, trainable.imagenet(options.weights, options.size))
@@ -166,7 +174,8 @@ def prepare(options: TrainOptions, data: Data) -> tuple[Any, Any, dict[str, Any]
         def vary(pixels: Any, rng: np.random.Generator) -> Any:
             return inputs(augment(pixels, options.size, jitter, rng))
 
-        feed = Batches(data.training.pixels, y, w, vary, batch=options.batch, seed=options.seed)
+        mixing = (options.mix, options.mix_alpha)
+        feed = Batches(data.training.pixels, y, w, vary, batch=options.batch, seed=options.seed, mixing=mixing)
         x_val = inputs(resize(data.validation.pixels, options.size))
     return model, feed, {"validation_data": (x_val, y_val, w_val), "validation_batch_size": VALIDATION_BATCH}
 
@@ -217,53 +226,6 @@ def start_run(options: TrainOptions, runs: Path, data: Data, backend: str) -> Pa
     return folder
 
 
-def find_run(options: TrainOptions, runs: Path, values: Values) -> tuple[Path, TrainOptions]:
-    """The run to resume and its settings; flags given beside --resume may not contradict them.
-
-    Raises:
-        EmotionError: there is no such run, it is done, or a flag contradicts it.
-    """
-    if options.name:
-        found = [runlog.read_run(runs / options.name)]
-    else:
-        found = [run for run in runlog.read_runs(runs) if not run.metrics]
-        found.sort(key=lambda run: (run.folder / "settings.json").stat().st_mtime)
-    if not found or found[-1].metrics:
-        raise EmotionError(
-            f"no unfinished run in {runs}" if not found else f"run {found[-1].folder} is done already"
-        )
-    run = found[-1]
-    try:
-        stored = TrainOptions(**run.settings)
-    except TypeError as e:
-        raise EmotionError(f"{run.folder / 'settings.json'} is of another version ({e})") from e
-    for key in asdict(options):
-        if key in values and key not in ("name", "resume", "data", "ferplus", "weights"):
-            given, was = getattr(options, key), getattr(stored, key)
-            if given != was:
-                raise UsageError(f"--{key.replace('_', '-')} {given}: run {run.name} was started with {was}")
-    moved = {k: getattr(options, k) for k in ("data", "ferplus") if k in values}
-    return run.folder, TrainOptions(**{**run.settings, **moved})
-
-
-def restore(folder: Path, steps: int) -> tuple[Any, int, float | None]:
-    """The model with its optimizer as of the last epoch, how many epochs are done, and their best figure.
-
-    Raises:
-        EmotionError: the checkpoint cannot be read.
-    """
-    import keras
-
-    try:
-        model = keras.saving.load_model(folder / "last.keras")
-    except Exception as e:  # zipfile, h5py and Keras each raise their own
-        raise EmotionError(f"{folder / 'last.keras'} cannot be read ({str(e).splitlines()[0][:200]})") from e
-    done = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // steps
-    history = {k: v[:done] for k, v in runlog.read_history(folder / "history.csv").items()}
-    runlog.write_history(folder / "history.csv", history)  # an epoch whose checkpoint was cut off runs again
-    return model, done, max(history.get(MONITOR, ()), default=None)
-
-
 def train(options: TrainOptions, runs: Path, folder: Path | None = None) -> Path:
     """Train, or continue in `folder`; returns the run's folder.
 
@@ -272,6 +234,8 @@ def train(options: TrainOptions, runs: Path, folder: Path | None = None) -> Path
     """
     if options.weights != "none" and options.width != 1 and options.recipe == "full":
         raise UsageError("--width other than 1 fits no ImageNet weights: add --weights none")
+    if options.recipe == "frozen" and (options.teacher or options.mix != "none"):
+        raise UsageError("--recipe frozen takes neither --teacher nor --mix")
     if options.recipe == "frozen" and options.weights == "none":
         raise UsageError("--recipe frozen needs ImageNet weights: --weights imagenet or a file")
     backend = choose_backend()
@@ -281,21 +245,27 @@ def train(options: TrainOptions, runs: Path, folder: Path | None = None) -> Path
     keras.utils.set_random_seed(options.seed)
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if options.mixed_precision else "float32")
     model, feed, validation = prepare(options, data)
-    steps, done, best = len(feed), 0, None
+    steps, progress = len(feed), Progress()
     if folder is None:
         folder = start_run(options, runs, data, backend)
     elif runlog.read_run(folder).facts.get("fingerprint") != data.fingerprint:
         raise EmotionError(f"the data is not what run {folder} was started with")
     if (folder / "last.keras").exists():
-        model, done, best = restore(folder, steps)
+        model, progress = restore(folder, steps)
     else:
-        compile_model(model, options, data.heads, steps * options.epochs)
-    log.info("run %s: epochs %d to %d, %d steps each, on %s", folder, done + 1, options.epochs, steps, backend)
-    feed.start_at(done)
+        compile_model(model, options, data.heads)
+    if options.teacher:
+        from models.distil import teachers
+
+        model.share = options.teacher_share
+        model.teach = teachers([runs / name for name in options.teacher], options.size, data.heads)
+    first = progress.epochs + 1
+    log.info("run %s: epochs %d to %d, %d steps each, on %s", folder, first, options.epochs, steps, backend)
+    feed.start_at(progress.epochs)
     try:
         model.fit(
-            feed, epochs=options.epochs, initial_epoch=done, shuffle=False, **validation,
-            callbacks=callbacks(folder, options, best, done), verbose="auto" if sys.stdout.isatty() else 2,
+            feed, epochs=options.epochs, initial_epoch=progress.epochs, shuffle=False, **validation,
+            callbacks=callbacks(folder, options, steps, progress), verbose="auto" if sys.stdout.isatty() else 2,
         )  # fmt: skip
     except KeyboardInterrupt:
         log.warning("interrupted; continue with: emotion train --resume --name %s --runs %s", folder.name, runs)

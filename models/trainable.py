@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from models.network import DEPTHS, HEADS, MEAN, WIDTHS, convolutions
+from models.network import HEADS, WIDTHS, convolutions, trunk
 from models.weights import Weights
 from shared.errors import EmotionError
 
@@ -35,8 +35,9 @@ def build_trainable(
     batch_norm: bool = True,
     dropout: float = 0.5,
     classes: int = 7,
+    model: Any = None,
 ) -> Any:
-    """VGG16 as it is trained, with He-initialised weights.
+    """VGG16 as it is trained, with He-initialised weights. `model` is the class to make; default: `keras.Model`.
 
     Returns:
         `keras.Model`: float32 [n, size, size, 1], gray 0..255 -> {head: probabilities float32 [n, classes]}.
@@ -44,23 +45,14 @@ def build_trainable(
     from keras import Input, Model, layers
 
     pixels = Input((size, size, 1), name="crops")
-    x = layers.Rescaling(1.0, offset=-MEAN, name="centre")(pixels)
-    for b, block in enumerate(convolutions(widths), start=1):
-        for name, _, width in block:
-            x = layers.Conv2D(width, 3, padding="same", kernel_initializer="he_normal", name=name)(x)
-            if batch_norm:
-                x = layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}_bn")(x)
-            x = layers.ReLU(name=f"{name}_relu")(x)
-        if b < len(DEPTHS):
-            x = layers.MaxPooling2D(2, name=f"block{b}_pool")(x)
-    x = layers.GlobalAveragePooling2D(name="global_pool")(x)
+    x = trunk(pixels, widths, batch_norm)
     x = layers.Rescaling(1.0 if batch_norm else FEATURES, name="features")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     outputs = {}
     for head in heads:
         logits = layers.Dense(classes, kernel_initializer="glorot_uniform", name=head)(x)
         outputs[head] = layers.Softmax(dtype="float32", name=f"{head}_probabilities")(logits)
-    return Model(pixels, outputs, name="vgg16_training")
+    return (model or Model)(pixels, outputs, name="vgg16_training")
 
 
 def fold(model: Any) -> Weights:

@@ -276,7 +276,22 @@ class TrainOptions(DataOptions):
         "none", "weight of rare classes: none, sqrt or balanced", choices=("none", "sqrt", "balanced")
     )
     augmentation: bool = option(True, "vary the training images")
+    mix: str = option(
+        "none",
+        "mixup blends pairs of images and their labels, cutmix pastes a part of one into the other",
+        choices=("none", "mixup", "cutmix"),
+    )
+    mix_alpha: float = option(
+        0.2, "how evenly they are mixed: the share is drawn from Beta(A, A)", low=0.01, high=10, metavar="A"
+    )
+    teacher: tuple[str, ...] = option(
+        (), "learn from the answers of this finished run, too; repeat for several", metavar="RUN"
+    )
+    teacher_share: float = option(0.5, "share of the teachers' answers in the loss", low=0, high=1)
     mixed_precision: bool = option(False, "compute in bfloat16")
+    max_minutes: float = option(
+        0, "time for training, over all sessions of the run; 0: as long as it takes", low=0, high=100_000
+    )
 
 
 @dataclass(frozen=True, slots=True)
