@@ -91,7 +91,7 @@ def fit_head(name: str, logits: NDArray[np.float32], split: Split) -> Head:
 
 def measure(logits: Mapping[str, Logits], split: Split) -> Fitted:
     """Fit to `FITTED_ON`, where that is there, and measure every precision."""
-    fitted_on = FITTED_ON if FITTED_ON in logits else next(iter(logits))
+    fitted_on = FITTED_ON if FITTED_ON in logits else "fp32"
     heads = tuple(fit_head(name, values, split) for name, values in logits[fitted_on].items())
     accuracies: dict[str, dict[str, dict[str, float]]] = {}
     images = []
