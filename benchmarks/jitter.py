@@ -1,4 +1,4 @@
-"""Measure how the detector's boxes lie on faces: the margin of the model's crops, and how far training varies them.
+"""Measure how the detector's boxes lie on faces: the margin of crops, and how far training should vary them.
 
 Usage: python -m benchmarks.jitter FER2013 [IMAGES]
 
@@ -7,7 +7,7 @@ detector inside a wider picture, and the box that comes back says what would be 
 the image gives the margin, the rest is the jitter of scale and position. Part of it is how the images of FER-2013
 themselves differ, and crops in the pipeline differ by both.
 
-A uniform variation by plus or minus b has the standard deviation b / sqrt(3); b is what `models.augment.Jitter` takes.
+A uniform variation by plus or minus b has the standard deviation b / sqrt(3); `models.augment.Jitter` takes b.
 """
 
 import sys
@@ -35,7 +35,7 @@ def boxes(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     for image in pixels:
         large = cv2.resize(image, (ENLARGED, ENLARGED), interpolation=cv2.INTER_CUBIC)
         scene = cv2.copyMakeBorder(large, BORDER, BORDER, BORDER, BORDER, cv2.BORDER_REPLICATE)
-        found = finder.find(scene)  # type: ignore[arg-type]
+        found = finder.find(scene)
         if len(found) == 1:
             box = found[0][0]
             middle = BORDER + ENLARGED / 2
@@ -45,7 +45,7 @@ def boxes(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def bound(values: NDArray[np.float64]) -> float:
-    """Of the uniform distribution with this spread. The outer tenth, often boxes on something else, is cut back."""
+    """Of the uniform distribution of this spread. The outer tenth, often boxes on other things, is cut back."""
     return float(np.clip(values, *np.percentile(values, [5, 95])).std() * np.sqrt(3))
 
 

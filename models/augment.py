@@ -3,6 +3,7 @@
 No vertical flips, no strong rotations: upside-down faces are not what the pipeline sees.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -19,8 +20,8 @@ Arrays = dict[str, Floats]
 class Jitter:
     """How far images are varied; each value is drawn evenly from plus or minus its bound.
 
-    Scale and shift are those of the detector's boxes on faces of FER-2013 (benchmarks/jitter.py: 22 % of scale, 6 %
-    across and 8 % down).
+    Scale and shift are those of the detector's boxes on faces of FER-2013 (benchmarks/jitter.py: 22 % of scale,
+    6 % across and 8 % down).
 
     Attributes:
         flip: probability of mirroring left and right.
@@ -108,8 +109,8 @@ def mix(
         x = share * x + (1 - share) * x[other]
     else:
         side = x.shape[1]
-        length = round(side * np.sqrt(1 - share))
-        top, left = rng.integers(0, side - length + 1, 2)
+        length = round(side * math.sqrt(1 - share))
+        top, left = rng.integers(0, side - length + 1, 2).tolist()
         inside = np.s_[:, top : top + length, left : left + length]
         x = x.copy()
         x[inside] = x[other][inside]

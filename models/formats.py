@@ -87,4 +87,4 @@ def calibration_crops(pixels: Pixels, seed: int = 0) -> Pixels:
     """Some of the training images, none of them blank."""
     lively = np.flatnonzero(pixels.reshape(len(pixels), -1).std(axis=1) > 1)
     chosen = np.random.default_rng(seed).permutation(lively)[:CALIBRATION]
-    return pixels[chosen]
+    return np.asarray(pixels[chosen])

@@ -37,7 +37,7 @@ def find_run(options: TrainOptions, runs: Path, values: Values) -> tuple[Path, T
         )
     run = found[-1]
     try:
-        settings = {key: tuple(v) if isinstance(v, list) else v for key, v in run.settings.items()}
+        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in run.settings.items()}
         stored = TrainOptions(**settings)
     except TypeError as e:
         raise EmotionError(f"{run.folder / 'settings.json'} is of another version ({e})") from e

@@ -56,7 +56,7 @@ def test_everything_is_in_the_manifest(exported: Manifest) -> None:
         assert 1 / 7 <= head.uncertain_below <= 1
     assert {"bf16", "fp32"} <= set(raw["accuracies"])
     assert raw["accuracies"]["fp32"]["fer2013"]["images"] == 56
-    assert set(p.name for p in exported.directory.iterdir()) == {
+    assert {p.name for p in exported.directory.iterdir()} == {
         "manifest.json", "training-hashes.npy", "vgg16-fp32.bin", "vgg16-fp32.xml", "vgg16-weights.npz",
     }  # fmt: skip
 
@@ -110,7 +110,7 @@ def test_other_formats_are_rebuilt_without_data(exported: Manifest, tmp_path: Pa
         backend.open()
         answers.append(backend.logits(faces(5)))
         backend.close()
-    np.testing.assert_array_equal(*answers)
+    np.testing.assert_array_equal(answers[0], answers[1])
 
 
 def test_int8_is_quantised_and_measured(tmp_path: Path, data: list[str]) -> None:

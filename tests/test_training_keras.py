@@ -35,7 +35,7 @@ TINY = ["--weights=none", "--width=0.06", "--size=32", "--batch=14", "--log-leve
 
 @pytest.fixture(scope="module")
 def keras() -> Any:
-    from models.train import choose_backend
+    from models.backend import choose_backend
 
     choose_backend()
     import keras
