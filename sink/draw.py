@@ -190,10 +190,10 @@ def _banner(out: Image, notice: str, unit: float) -> _Rect:
     height, width = out.shape[:2]
     if not notice:
         return _Rect(0, height, 0, 0)
-    line = _fit(" ".join(notice.split())[:200], max(_SMALLEST_TEXT, 0.45 * unit), width)
+    line = fit(" ".join(notice.split())[:200], max(SMALLEST, 0.45 * unit), width)
     top = max(0, height - line.size[1])
     out[top:] = out[top:] // 3
-    _write(out, line, (width - line.size[0]) // 2, top, (235, 235, 235))
+    write(out, line, (width - line.size[0]) // 2, top, (235, 235, 235))
     return _Rect(0, top, width, height - top)
 
 
