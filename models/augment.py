@@ -82,11 +82,11 @@ def augment(pixels: Pixels, size: int, jitter: Jitter, rng: np.random.Generator)
         out = cv2.warpAffine(
             pixels[i], maps[i], (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
-        cv2.addWeighted(out, gains[i], out, 0, offsets[i], dst=result[i])
-    for i in np.flatnonzero(rng.random(n) < jitter.erase):
+        cv2.addWeighted(out, float(gains[i]), out, 0, float(offsets[i]), dst=result[i])
+    for at in np.flatnonzero(rng.random(n) < jitter.erase):
         height, width = (size * rng.uniform(jitter.erase_side / 3, jitter.erase_side, 2)).astype(int)
         top, left = rng.integers(0, size - height + 1), rng.integers(0, size - width + 1)
-        result[i, top : top + height, left : left + width] = rng.integers(0, 256)
+        result[at, top : top + height, left : left + width] = rng.integers(0, 256)
     return result
 
 
