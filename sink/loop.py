@@ -126,9 +126,22 @@ class Sink:
                 return False
         return True
 
+    def _check_alone(self) -> None:
+        """After the lease, or the connection, was lost for a while.
+
+        Raises:
+            LeaseLost: another process has shown something meanwhile, so that what this one remembers is out of
+                date: it has to start anew.
+        """
+        for (sink, camera, epoch), seq in self._streams.progress().shown.items():
+            told = self._positions.get(camera)
+            if sink == self._name and (told is None or told[0] != epoch or seq > told[1]):
+                raise LeaseLost(f"sink {self._name!r} was taken over by another process for a while")
+
     def _restore(self) -> None:
         """Once per process: open the outputs and continue where the process before this one stopped."""
         if self._restored:
+            self._check_alone()
             return
         self._outputs = self._open_outputs()
         self._monitors = [output for output in self._outputs if isinstance(output, Monitor)]
@@ -137,6 +150,7 @@ class Sink:
         for (sink, camera, epoch), seq in progress.shown.items():
             if sink == self._name:
                 self._order.resume(camera, epoch, seq)
+                self._positions[camera] = (epoch, seq)
         if self._name in progress.stats:
             try:
                 self._stats = Stats.from_bytes(progress.stats[self._name])
@@ -167,12 +181,18 @@ class Sink:
         Raises:
             LeaseLost: it has.
         """
-        if time.monotonic() > self._held_until and not self._lease():
+        if time.monotonic() > self._held_until:
+            self._renew()
+
+    def _renew(self) -> None:
+        lapsed = time.monotonic() > self._held_until
+        if not self._lease():
             raise LeaseLost(f"sink {self._name!r} has been taken over by another process")
+        if lapsed:
+            self._check_alone()
 
     def _housekeeping(self) -> None:
-        self._held_until = 0.0
-        self._check_lease()
+        self._renew()
         emotions = self._streams.keys.emotions
         self._streams.trim_used(emotions)
         self._service.observe_lag(self._streams, emotions, self._name)

@@ -5,10 +5,12 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from redis.exceptions import ResponseError
 
 import producer.link
 from emotion.server import EmbeddedServer
@@ -116,12 +118,16 @@ def emotions(streams: Streams, *seqs: int) -> None:
         streams.client.xadd(streams.keys.emotions, encode_emotions(message))  # type: ignore[arg-type]
 
 
+def make_sink(service: Service, streams: Streams, kept: Kept) -> Sink:
+    follower = Follower(following("1/1", 0.0, "off"))
+    return Sink(service, own_connection(streams), "sink", lambda: [kept], 1.0, Watchdog(10), follower)
+
+
 def test_a_sink_that_stood_still_writes_nothing_more(streams: Streams) -> None:
     """It was frozen for longer than its lease, and another process writes the same file by now."""
     kept, failures = Kept(), []
     service = Service("sink", "old", CommonOptions())
-    follower = Follower(following("1/1", 0.0, "off"))
-    sink = Sink(service, own_connection(streams), "sink", lambda: [kept], 1.0, Watchdog(10), follower)
+    sink = make_sink(service, streams, kept)
 
     def run() -> None:
         try:
@@ -154,3 +160,58 @@ def test_a_password_from_a_file(tmp_path: Path) -> None:
         connect("redis://host/0", str(file))
     with pytest.raises(UsageError, match="cannot be read"):
         connect("redis://host/0", str(tmp_path / "none"))
+
+
+def test_a_sink_that_another_stood_in_for_starts_anew(streams: Streams) -> None:
+    """Its connection was lost, its stand-by showed some frames and went again: what it remembers is out of date."""
+    kept, failures = Kept(), []
+    service = Service("sink", "old", CommonOptions())
+    own = own_connection(streams)
+    sink = make_sink(service, own, kept)
+
+    def run() -> None:
+        try:
+            sink.run()
+        except LeaseLost as e:
+            failures.append(e)
+
+    thread = threading.Thread(target=run)
+    emotions(streams, 0)
+    thread.start()
+    until(lambda: len(kept.results) == 1)
+    streams.client.set(streams.keys.lease("sink:sink"), "stand-by", px=int(LEASE_SECONDS * 1000))
+    cut_off(streams, own)
+    streams.shown("sink", "stand-by", [], {"cam": ("run", 4)}, b"", {})
+    streams.release("sink:sink", "stand-by")
+    emotions(streams, 4)
+    thread.join(15)
+    assert not thread.is_alive()
+    assert [r.info.seq for r in kept.results] == [0]
+    assert len(failures) == 1
+
+
+def test_a_sink_that_only_lost_its_connection_goes_on(streams: Streams) -> None:
+    kept = Kept()
+    service = Service("sink", "old", CommonOptions())
+    own = own_connection(streams)
+    sink = make_sink(service, own, kept)
+    thread = threading.Thread(target=sink.run)
+    emotions(streams, 0)
+    thread.start()
+    for seq in range(1, 4):
+        until(lambda seq=seq: len(kept.results) == seq)  # type: ignore[misc]
+        cut_off(streams, own)
+        emotions(streams, seq)
+    until(lambda: len(kept.results) == 4)
+    service.stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert [r.info.seq for r in kept.results] == [0, 1, 2, 3]
+
+
+def cut_off(streams: Streams, other: Streams) -> None:
+    """Close the connection of other streams, as a server or a network does."""
+    ids = {int(c["id"]) for c in streams.client.client_list()} - {int(streams.client.client_id())}
+    for number in ids:
+        with suppress(ResponseError):
+            streams.client.client_kill_filter(_id=str(number))
