@@ -163,7 +163,7 @@ def test_a_password_from_a_file(tmp_path: Path) -> None:
 
 
 def test_a_sink_that_another_stood_in_for_starts_anew(streams: Streams) -> None:
-    """Its connection was lost, its stand-by showed some frames and went again: what it remembers is out of date."""
+    """Its connection was lost, and its stand-by showed some frames: what it remembers is out of date."""
     kept, failures = Kept(), []
     service = Service("sink", "old", CommonOptions())
     own = own_connection(streams)
