@@ -75,7 +75,7 @@ def augment(pixels: Pixels, size: int, jitter: Jitter, rng: np.random.Generator)
     """
     n, side = pixels.shape[:2]
     maps = transforms(n, side, size, jitter, rng)
-    gains = 1 + rng.uniform(-jitter.contrast, jitter.contrast, n)
+    gains = rng.uniform(1 - jitter.contrast, 1 + jitter.contrast, n)
     offsets = 128 * (1 - gains) + rng.uniform(-jitter.brightness, jitter.brightness, n)
     result = np.empty((n, size, size), np.uint8)
     for i in range(n):
