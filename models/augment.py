@@ -75,14 +75,14 @@ def augment(pixels: Pixels, size: int, jitter: Jitter, rng: np.random.Generator)
     """
     n, side = pixels.shape[:2]
     maps = transforms(n, side, size, jitter, rng)
-    gains = rng.uniform(1 - jitter.contrast, 1 + jitter.contrast, n)
-    offsets = 128 * (1 - gains) + rng.uniform(-jitter.brightness, jitter.brightness, n)
+    gains = rng.uniform(1 - jitter.contrast, 1 + jitter.contrast, (n,))
+    offsets = 128 * (1 - gains) + rng.uniform(-jitter.brightness, jitter.brightness, (n,))
     result = np.empty((n, size, size), np.uint8)
     for i in range(n):
         out = cv2.warpAffine(
             pixels[i], maps[i], (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
-        cv2.addWeighted(out, float(gains[i]), out, 0, float(offsets[i]), dst=result[i])
+        cv2.addWeighted(out, gains[i], out, 0, offsets[i], dst=result[i])
     for at in np.flatnonzero(rng.random(n) < jitter.erase):
         height, width = (size * rng.uniform(jitter.erase_side / 3, jitter.erase_side, 2)).astype(int)
         top, left = rng.integers(0, size - height + 1), rng.integers(0, size - width + 1)
