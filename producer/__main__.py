@@ -3,6 +3,8 @@
 import sys
 from dataclasses import replace
 
+import cv2
+
 from producer.loop import run_producers
 from shared.cli import Command, Values
 from shared.keys import shard_of
@@ -38,6 +40,7 @@ def run(values: Values) -> None:
         EmotionError: a source cannot be opened or failed, or the server cannot be reached at the start.
         UsageError: the options are wrong.
     """
+    cv2.setNumThreads(1)  # processes scale better than threads inside OpenCV
     options = build(ProducerOptions, values)
     link = build(LinkOptions, values)
     service = Service("producer", link.slot, build(CommonOptions, values), link.parent)

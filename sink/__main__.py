@@ -2,6 +2,8 @@
 
 import sys
 
+import cv2
+
 from shared.cli import Command, Values
 from shared.errors import UsageError
 from shared.messages import CAMERA_NAME
@@ -21,6 +23,7 @@ def run(values: Values) -> None:
         EmotionError: the server cannot be reached, or an output is gone for good.
         UsageError: an output or the sink's name is wrong.
     """
+    cv2.setNumThreads(1)  # processes scale better than threads inside OpenCV
     options, show = build(SinkOptions, values), build(ShowOptions, values)
     link = build(LinkOptions, values)
     if not CAMERA_NAME.fullmatch(options.sink):
