@@ -245,6 +245,10 @@ def train(options: TrainOptions, runs: Path, folder: Path | None = None) -> Path
     keras.utils.set_random_seed(options.seed)
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if options.mixed_precision else "float32")
     model, feed, validation = prepare(options, data)
+    if options.teacher:
+        from models.distil import teachers
+
+        teach = teachers([runs / name for name in options.teacher], options.size, data.heads)
     steps, progress = len(feed), Progress()
     if folder is None:
         folder = start_run(options, runs, data, backend)
@@ -255,10 +259,7 @@ def train(options: TrainOptions, runs: Path, folder: Path | None = None) -> Path
     else:
         compile_model(model, options, data.heads)
     if options.teacher:
-        from models.distil import teachers
-
-        model.share = options.teacher_share
-        model.teach = teachers([runs / name for name in options.teacher], options.size, data.heads)
+        model.share, model.teach = options.teacher_share, teach
     first = progress.epochs + 1
     log.info("run %s: epochs %d to %d, %d steps each, on %s", folder, first, options.epochs, steps, backend)
     feed.start_at(progress.epochs)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models import duplicates
-from models.augment import NONE, Jitter, augment, resize
+from models.augment import NONE, Jitter, augment, mix, resize
 from models.data import FERPLUS_NAMES, Split, fingerprint, limit, load_splits, soft_votes
 from models.labels import LABELS
 from shared.errors import EmotionError
@@ -227,6 +227,27 @@ def test_faces_are_mirrored_left_to_right_and_never_upside_down() -> None:
     gradient = np.repeat(np.linspace(0, 255, 48).astype(np.uint8)[:, None], 48, axis=1)[None].repeat(200, axis=0)
     varied = augment(gradient, 48, Jitter(erase=0), np.random.default_rng(0)).astype(float)
     assert (varied[:, 30:].mean(axis=(1, 2)) > varied[:, :18].mean(axis=(1, 2)) + 20).all()
+
+
+def test_mixing_keeps_images_and_labels_in_proportion() -> None:
+    rng = np.random.default_rng(0)
+    x = np.repeat(np.array([0.0, 100.0], np.float32), 4)[:, None, None, None] * np.ones((1, 8, 8, 1), np.float32)
+    y = {"fer2013": np.repeat(np.eye(2, 7, dtype=np.float32), 4, axis=0)}
+    weights = {"fer2013": np.ones(8, np.float32)}
+    mixed = 0
+    for kind in ("mixup", "cutmix"):
+        for _ in range(20):
+            images, labels, counts = mix(x, y, weights, kind, 1.0, rng)
+            share_of_second = images.mean(axis=(1, 2, 3)) / 100
+            np.testing.assert_allclose(labels["fer2013"][:, 1], share_of_second, atol=1e-5)
+            np.testing.assert_allclose(labels["fer2013"].sum(axis=1), 1, atol=1e-5)
+            np.testing.assert_allclose(counts["fer2013"], 1, atol=1e-5)
+            mixed += bool(((share_of_second > 0.01) & (share_of_second < 0.99)).any())
+    assert mixed > 25
+    weights["fer2013"][4:] = 0  # images without a label of their own lend none
+    _, labels, counts = mix(x, y, weights, "mixup", 1.0, rng)
+    assert (labels["fer2013"][:4, 1] == 0).all()
+    assert (counts["fer2013"][:4] <= 1).all()
 
 
 def test_jitter_moves_and_scales_as_much_as_it_says() -> None:

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -11,12 +12,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from models import network, openvino_export, runlog, trainable, weights
 from models.calibration import softmax
 from models.network import HEADS, WIDTHS
+from models.origin import read_origin
+from shared.manifest import load_manifest
 from tests.training_files import write_csv, write_ferplus
 
 pytestmark = [
@@ -116,37 +120,129 @@ def test_train_writes_everything_and_learns(keras: Any, data: Path, tmp_path: Pa
     assert "Figures" in (tmp_path / "one" / "log.md").read_text()
 
 
-def test_a_killed_run_continues_where_it_was(
-    keras: Any, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture(scope="module")
+def resumed(keras: Any, data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """The folder of a run that was killed, then resumed and finished, and how many epochs it had when killed."""
     from models.train import COMMAND
 
-    flags = command(data, tmp_path, "--epochs=5", "--optimizer=adamw", "--schedule=cosine")
+    runs = tmp_path_factory.mktemp("runs")
+    flags = command(data, runs, "--epochs=5", "--optimizer=adamw", "--schedule=cosine")
     process = subprocess.Popen(
         [sys.executable, "-m", "models.train", *flags], cwd=ROOT, stdout=subprocess.DEVNULL,
         env={**os.environ, "KERAS_BACKEND": keras.backend.backend(), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     deadline = time.monotonic() + 90
-    while not list(tmp_path.glob("*/last.keras")):
+    while not list(runs.glob("*/last.keras")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    (folder,) = tmp_path.iterdir()
-    before = runlog.read_history(folder / "history.csv")
-    assert 1 <= len(before["epoch"]) < 5
-    assert COMMAND.main([f"--runs={tmp_path}", "--resume", "--batch=28"]) == 2
-    assert "--batch 28: run" in capsys.readouterr().err
-    assert COMMAND.main([f"--runs={tmp_path}", "--resume", "--log-level=warning"]) == 0
+    (folder,) = runs.iterdir()
+    before = len(runlog.read_history(folder / "history.csv")["epoch"])
+    assert COMMAND.main([f"--runs={runs}", "--resume", "--batch=28"]) == 2  # it was started with another
+    assert COMMAND.main([f"--runs={runs}", "--resume", "--log-level=warning"]) == 0
+    return folder, before
+
+
+def test_a_killed_run_continues_where_it_was(
+    resumed: tuple[Path, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from models.train import COMMAND
+
+    folder, before = resumed
+    assert 1 <= before < 5
     after = runlog.read_run(folder)
     assert after.history["epoch"] == [0, 1, 2, 3, 4]
     assert after.metrics
     rates = after.history["learning_rate"]
-    assert rates[-1] == pytest.approx(0, abs=1e-9)  # the optimizer's steps went on, or the cosine would not end
-    assert all(a > b for a, b in itertools.pairwise(rates[1:]))
-    assert COMMAND.main([f"--runs={tmp_path}", "--resume"]) == 1
+    assert rates[-1] == pytest.approx(0, abs=1e-9)  # the steps went on being counted, or the cosine would not end
+    assert all(a > b for a, b in itertools.pairwise(rates))
+    assert COMMAND.main([f"--runs={folder.parent}", "--resume"]) == 1
     assert "no unfinished run" in capsys.readouterr().err
+
+
+def test_a_run_is_exported_evaluated_and_served(
+    keras: Any, resumed: tuple[Path, int], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from emotion import evaluate, export, picture
+
+    formats = ["weights", "keras", *(["int8"] if importlib.util.find_spec("nncf") else ["fp32"])]
+    served = formats[-1]
+    faces = [f"--data={data}", f"--ferplus={data / 'plus.csv'}", "--log-level=warning"]
+    flags = [f"--weights={resumed[0]}", f"--output={tmp_path}", *faces, "--formats", *formats]
+    assert export.COMMAND.main(flags) == 0
+    manifest = load_manifest(tmp_path)
+    assert manifest.raw["run"] == resumed[0].name
+    said = manifest.raw["accuracies"]
+    assert said["keras"]["fer2013"]["nll"] == pytest.approx(said["fp32"]["fer2013"]["nll"], abs=0.01)
+    capsys.readouterr()
+    flags = [*faces, f"--model={tmp_path}", "--charts=", "--json"]
+    backends = [
+        ("openvino", served),
+        *([("tensorflow", "keras")] if keras.backend.backend() == "tensorflow" else []),
+    ]
+    for backend, precision in backends:
+        assert evaluate.COMMAND.main([*flags, f"--backend={backend}", f"--precision={precision}"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["top1"] == pytest.approx(said[precision]["fer2013"]["top1"], abs=2e-4)
+    loaded = keras.saving.load_model(manifest.paths("keras")[0])
+    assert [tuple(loaded.output[head].shape) for head in HEADS] == [(None, 7), (None, 7)]
+    portrait = tmp_path / "frame.png"
+    clip = cv2.VideoCapture(str(ROOT / "samples" / "sample.mp4"))
+    cv2.imwrite(str(portrait), clip.read()[1])
+    assert (
+        picture.COMMAND.main([f"--image={portrait}", f"--model={tmp_path}", f"--precision={served}", "--json"])
+        == 0
+    )
+    (face, *_) = json.loads(capsys.readouterr().out)["faces"]
+    assert sum(face["probabilities"].values()) == pytest.approx(1, abs=0.01)
+
+
+def test_mixing_and_teachers(keras: Any, resumed: tuple[Path, int], data: Path) -> None:
+    from models.train import COMMAND
+
+    runs = resumed[0].parent
+    flags = ["--epochs=2", "--name=pupil", "--mix=cutmix", "--mix-alpha=1", f"--teacher={resumed[0].name}"]
+    assert COMMAND.main(command(data, runs, *flags)) == 0
+    run = runlog.read_run(runs / "pupil")
+    assert run.metrics
+    assert weights.load(runs / "pupil" / "weights.npz", HEADS)
+    assert read_origin(runs / "pupil" / "best.keras").heads == HEADS
+
+
+def test_a_student_learns_what_its_teacher_says(keras: Any) -> None:
+    from models.distil import Student
+
+    model = trainable.build_trainable(32, HEADS[:1], trainable.scaled_widths(0.06), dropout=0, model=Student)
+    model.compile("sgd", loss={"fer2013": "categorical_crossentropy"})
+    x = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 1)).astype(np.float32)
+    label, opinion = np.eye(7, dtype=np.float32)[[0, 1, 2, 3]], np.full((4, 7), 1 / 7, np.float32)
+    said = {"fer2013": keras.ops.convert_to_tensor(opinion)}
+    predicted = {"fer2013": keras.ops.softmax(keras.ops.convert_to_tensor(np.eye(4, 7, dtype=np.float32)))}
+
+    def loss(share: float) -> float:
+        model.teach, model.share = (lambda _: said), share
+        return float(keras.ops.convert_to_numpy(model.compute_loss(x, {"fer2013": label}, predicted)))
+
+    log = np.log(softmax(np.eye(4, 7)))
+    of_labels, of_teacher = -log[np.arange(4), np.arange(4)].mean(), -log.mean(axis=1).mean()
+    assert loss(0) == pytest.approx(of_labels, rel=1e-3)
+    assert loss(1) == pytest.approx(of_teacher, rel=1e-3)
+    assert loss(0.25) == pytest.approx(0.75 * of_labels + 0.25 * of_teacher, rel=1e-3)
+
+
+def test_training_ends_in_time_and_at_a_low_rate(keras: Any, data: Path, tmp_path: Path) -> None:
+    from models.train import COMMAND
+
+    started = time.monotonic()
+    flags = ["--epochs=10000", "--name=short", "--max-minutes=0.1", "--average=0"]
+    assert COMMAND.main(command(data, tmp_path, *flags)) == 0
+    assert time.monotonic() - started < 100
+    run = runlog.read_run(tmp_path / "short")
+    assert 1 <= run.epochs < 10_000
+    assert run.metrics
+    assert run.history["learning_rate"][-1] < 0.02
 
 
 def test_plateau_early_stopping_and_one_head(keras: Any, data: Path, tmp_path: Path) -> None:
@@ -174,6 +270,8 @@ def test_plateau_early_stopping_and_one_head(keras: Any, data: Path, tmp_path: P
         (["--data={data}", "--width=0.5"], 2, "--width other than 1"),
         (["--data={data}", "--recipe=frozen", "--weights=none"], 2, "needs ImageNet weights"),
         (["--data={data}", "--name=a/b"], 2, "not the name of a folder"),
+        (["--data={data}", *TINY[:3], "--teacher=nobody"], 1, "nobody/best.keras cannot be read"),
+        (["--data={data}", "--recipe=frozen", "--mix=mixup"], 2, "takes neither --teacher nor --mix"),
         (["--resume"], 1, "no training runs"),
     ],
 )
