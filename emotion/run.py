@@ -145,7 +145,7 @@ class Run:
             tell(self._page.urls)
             self._started = time.monotonic()
             if not self._service.stopping:
-                self._supervisor.start(self._plan("producer", "producer", self._producer, ends=True))
+                self._start_producer()
             self._watch(streams)
             self._supervisor.stop("producer")
             self._drain(streams)
@@ -205,9 +205,22 @@ class Run:
 
     def _watch(self, streams: Streams) -> None:
         """Until all sources have ended or somebody stops the run."""
-        while not self._service.stopping and self._supervisor.running("producer"):
+        while not self._service.stopping and (self._supervisor.running("producer") or self._left_early(streams)):
             self._look(streams)
             self._service.stop.wait(POLL)
+
+    def _start_producer(self) -> None:
+        self._supervisor.start(self._plan("producer", "producer", self._producer, ends=True))
+
+    def _left_early(self, streams: Streams) -> bool:
+        """Whether somebody told the producer of a lossless run to leave before its end. It is started again then,
+        and goes on where it was."""
+        progress = self._look(streams)
+        early = not self._is_live and (progress is None or not set(self._cameras) <= set(progress.ended))
+        if early and progress is not None and not self._service.stopping:
+            log.warning("the producer left before the end: starting it again")
+            self._start_producer()
+        return early
 
     def _drain(self, streams: Streams) -> None:
         """Until everything is shown. A lossless run takes the time it needs unless it was stopped."""

@@ -171,15 +171,16 @@ def test_killed_workers_lose_and_repeat_nothing(tmp_path: Path, start: Launch) -
     check_lossless(lines(out), 240)
 
 
-def test_a_worker_that_was_told_to_leave_is_replaced(tmp_path: Path, start: Launch) -> None:
-    clip = write_clip(tmp_path / "clip.mp4", 150)
+@pytest.mark.parametrize("part", ["detector", "producer"])
+def test_a_process_that_was_told_to_leave_is_replaced(part: str, tmp_path: Path, start: Launch) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 250)
     out = tmp_path / "results.jsonl"
     process = start("run", "--source", str(clip), f"--output=jsonl={out}", "--detectors=1", *FAST)
     wait_for(out, 10, process)
-    os.kill(workers_of(process.pid, "-m detector")[0], signal.SIGTERM)
+    os.kill(workers_of(process.pid, f"-m {part}")[0], signal.SIGTERM)
     _, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == 0, errors
-    check_lossless(lines(out), 150)
+    check_lossless(lines(out), 250)
 
 
 def test_a_reader_that_has_had_enough_ends_the_run(tmp_path: Path) -> None:
