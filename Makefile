@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input --quiet install --require-hashes --only-binary :all:
 export PYTHON SOURCE
 
-.PHONY: help run test test-containers chaos fuzz soak lint format bench clean
+.PHONY: help run test test-containers train-env test-training chaos fuzz soak lint format bench clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -16,13 +16,15 @@ help:
 	@echo "make run [SOURCE=sample|0|rtsp://...|clip.mp4|folder/] [ARGS='more flags']   the pipeline; results in out/"
 	@echo "make test [ARGS='-k word']   all tests"
 	@echo "make test-containers         docker-compose.yml on a Docker engine: builds, runs, kills, restarts"
+	@echo "make test-training           training, export and TensorFlow, in an environment of their own (2 GB)"
+	@echo "make train-env               that environment: .venv-train/bin/emotion train --help"
 	@echo "make chaos                   break everything on purpose, and check that nothing is lost (CHAOS_MINUTES=30)"
 	@echo "make fuzz                    hostile bytes for all that reads (FUZZ_INPUTS=1000000)"
 	@echo "make soak                    watch memory and handles for a while (SOAK_MINUTES=30)"
 	@echo "make lint                    ruff and mypy"
 	@echo "make format                  format the code"
 	@echo "make bench                   measure this machine"
-	@echo "make clean                   remove .venv, out and caches"
+	@echo "make clean                   remove .venv, .venv-train, out and caches"
 	@echo "PYTHON=python3.12 picks another Python (3.11 or newer)."
 
 run: $(VENV)/.run
@@ -37,6 +39,14 @@ test-containers: $(VENV)/.dev
 	@answer=$$(docker info 2>&1) || { echo "No Docker engine answers, so containers cannot be tested here:" >&2; \
 		echo "$$answer" | tail -n 1 >&2; exit 1; }
 	@TEST_CONTAINERS=1 $(PY) -m pytest tests/test_containers.py -x -s -v $(ARGS)
+
+# TensorFlow has an environment of its own: what serves never sees it.
+train-env:
+	@$(MAKE) --no-print-directory VENV=.venv-train .venv-train/.train
+
+test-training: train-env
+	@.venv-train/bin/python -m pytest tests/test_training_keras.py tests/test_golden.py tests/test_export.py \
+		tests/test_evaluate.py tests/test_models.py tests/test_classifier.py $(ARGS)
 
 chaos: $(VENV)/.dev
 	@$(PY) -m tests.chaos $(ARGS)
@@ -60,7 +70,7 @@ bench: $(VENV)/.run
 	@$(PY) -m emotion bench $(ARGS)
 
 clean:
-	rm -rf $(VENV) out build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-train out build .mypy_cache .ruff_cache .pytest_cache
 
 # The packages of requirements/, at exactly these versions. A changed file is installed again.
 $(VENV)/.run: requirements/run.txt $(PY)
@@ -71,6 +81,11 @@ $(VENV)/.run: requirements/run.txt $(PY)
 $(VENV)/.dev: requirements/dev.txt $(PY)
 	@echo "Installing what tests and checks need (once, about a minute) ..."
 	@$(PIP) -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.train: requirements/train.txt requirements/dev.txt $(PY)
+	@echo "Installing what training needs (once, a few minutes) ..."
+	@$(PIP) -r requirements/train.txt -r requirements/dev.txt
 	@touch $@
 
 # The project itself is not copied: a .pth file shows Python this folder, from wherever the command is called.

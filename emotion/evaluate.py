@@ -17,6 +17,7 @@ from classifier_worker.classifier import make_backend
 from models import assess, evaluate
 from models.augment import resize
 from models.calibration import Floats, Indices, softmax
+from models.card import section, write_section
 from models.data import Split, load_splits
 from shared.cli import Command, Values
 from shared.errors import EmotionError, UsageError
@@ -107,14 +108,13 @@ def run(values: Values) -> None:
     if build(PrintOptions, values).json:
         sys.stdout.write(json.dumps(result, indent=2) + "\n")
     else:
-        title = "{model}, {precision} on {backend}: head {head}, {split}, temperature {temperature:g}"
-        sys.stdout.write(title.format(**result) + "\n\n" + assess.tables(result) + "\n")
-        if "consensus_agreement" in result:
-            agreement = "{consensus_agreement:.4f} of {consensus_images} images".format(**result)
-            sys.stdout.write(f"consensus head agrees with the plurality of FER+: {agreement}\n")
+        sys.stdout.write(assess.title(result) + "\n\n" + assess.tables(result) + "\n")
+    pictures: list[Path] = []
     if options.charts:
         threshold = manifest.head(result["head"]).uncertain_below
-        assess.draw(Path(options.charts), probabilities, labels, manifest.labels, threshold)
+        pictures = assess.draw(Path(options.charts), probabilities, labels, manifest.labels, threshold)
+    if options.card:
+        write_section(Path(options.card), result["head"], section(result, manifest, pictures, Path(options.card)))
 
 
 COMMAND = Command(

@@ -94,6 +94,12 @@ def assess(
     return result
 
 
+def title(result: Mapping[str, Any]) -> str:
+    """What was measured, in one line."""
+    text = "{model}, {precision} on {backend}: head {head}, {split}, temperature {temperature:g}"
+    return text.format(**result)
+
+
 def tables(result: Mapping[str, Any]) -> str:
     """`assess` for people."""
     rows = [["figure", "value", "95 % interval", "without copies of training images"]]
@@ -118,7 +124,10 @@ def tables(result: Mapping[str, Any]) -> str:
         if found["top1_of_answered"] is not None:
             text += f", of which {100 * found['top1_of_answered']:.1f} % are right"
         notes.append(text)
-    return "\n\n".join([table(rows), table(classes), "\n".join(notes)])
+    if "consensus_agreement" in result:
+        agreement = "{consensus_agreement:.4f} of {consensus_images} images".format(**result)
+        notes.append(f"consensus head agrees with the plurality of FER+: {agreement}")
+    return "\n\n".join([table(rows), table(classes), "\n".join(f"- {note}" for note in notes)])
 
 
 def draw(
@@ -127,8 +136,8 @@ def draw(
     labels: Indices,
     names: Sequence[str],
     uncertain_below: float | None,
-) -> None:
-    """Write confusion.png, reliability.png and risk-coverage.png; without matplotlib, say so and go on.
+) -> list[Path]:
+    """Write confusion.png, reliability.png and risk-coverage.png; without matplotlib, say so and write none.
 
     Raises:
         EmotionError: the folder cannot be written to.
@@ -137,13 +146,14 @@ def draw(
         from models import charts
     except ImportError:
         log.warning('no pictures: matplotlib is not installed (pip install "emotion-stream[train]")')
-        return
+        return []
+    drawn = [folder / f"{name}.png" for name in ("confusion", "reliability", "risk-coverage")]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        charts.draw_confusion(evaluate.confusion(probabilities, labels), names, folder / "confusion.png")
-        charts.draw_reliability(*evaluate.reliability(probabilities, labels), folder / "reliability.png")
-        curve = evaluate.risk_coverage(probabilities, labels)
-        charts.draw_risk_coverage(curve, uncertain_below, folder / "risk-coverage.png")
+        charts.draw_confusion(evaluate.confusion(probabilities, labels), names, drawn[0])
+        charts.draw_reliability(*evaluate.reliability(probabilities, labels), drawn[1])
+        charts.draw_risk_coverage(evaluate.risk_coverage(probabilities, labels), uncertain_below, drawn[2])
     except OSError as e:
         raise EmotionError(f"pictures cannot be written to {folder} ({e.strerror})") from e
     log.info("pictures: %s", folder)
+    return drawn

@@ -327,6 +327,7 @@ class EvaluateOptions(DataOptions):
 
     split: str = option("PublicTest", "images to measure with", choices=("Training", "PublicTest", "PrivateTest"))
     charts: str | None = option("out/evaluation", "folder for the pictures; empty: none are drawn", metavar="DIR")
+    card: str | None = option(None, "Markdown file whose section on this head is written anew", metavar="FILE")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ import pytest
 from classifier_worker.openvino_backend import OpenVinoBackend
 from emotion.evaluate import COMMAND
 from models import calibration, duplicates, evaluate
+from models.drawing import network_svg
 from models.labels import LABELS
 from models.network import HEADS
 from shared.manifest import Manifest
 from tests.model_files import artifact
 from tests.training_files import Row, write_csv, write_ferplus, write_folders
 
+DOCS = Path(__file__).parents[1] / "docs"
 P = np.array([[0.7, 0.3, 0.0], [0.4, 0.6, 0.0], [0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.3, 0.3, 0.4]])
 Y = np.array([0, 1, 1, 1, 2])
 
@@ -151,6 +153,31 @@ def test_pictures_are_drawn(rows: tuple[Path, list[Row]], model: Manifest, tmp_p
     assert COMMAND.main(flags) == 0
     drawn = {path.name for path in (tmp_path / "p").iterdir()}
     assert drawn == {"confusion.png", "reliability.png", "risk-coverage.png"}
+
+
+def test_the_card_is_written_anew_between_its_marks(
+    rows: tuple[Path, list[Row]], model: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = tmp_path / "card.md"
+    card.write_text("before\n<!-- figures fer2013 -->\nold\n<!-- end fer2013 -->\nafter\n")
+    flags = [f"--data={rows[0]}", f"--model={model.directory}", "--precision=fp32", "--charts=", f"--card={card}"]
+    assert COMMAND.main(flags) == 0
+    text = card.read_text()
+    assert text.startswith("before\n<!-- figures fer2013 -->\nMeasured: random, fp32 on openvino")
+    assert text.endswith("<!-- end fer2013 -->\nafter\n")
+    assert "old" not in text
+    assert "| balanced accuracy " in text
+    assert COMMAND.main(flags) == 0
+    assert card.read_text() == text
+    card.write_text("no marks")
+    assert COMMAND.main(flags) == 1
+    assert "has 0 sections between" in capsys.readouterr().err
+
+
+def test_the_drawing_of_the_network_is_that_of_the_layer_table() -> None:
+    assert (DOCS / "network.svg").read_text() == network_svg()
+    assert "14,720,718 parameters in all" in network_svg()
+    assert "3 x 3 x 512, 7,079,424 parameters" in network_svg()
 
 
 @pytest.mark.parametrize(
