@@ -150,6 +150,28 @@ def test_annotated_pictures_go_to_a_file_or_a_folder(tmp_path: Path, capsys: pyt
     assert one.read_bytes() == before
 
 
+def test_annotated_pictures_hide_faces_and_tell_what_is_going_on_if_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, wanted = (
+        save(tmp_path / "a.png", portraits()[1]),
+        ["--uncertain=1", "--notice=emotion recognition in use"],
+    )
+    drawn = {}
+    for name, flags in {"open": [], "hidden": ["--blur-faces"]}.items():
+        target = tmp_path / f"{name}.png"
+        code, (told,), _ = run_lines(capsys, "--image", str(path), "--output", str(target), *wanted, *flags)
+        assert code == 0
+        assert told["faces"][0]["uncertain"] is True
+        drawn[name] = np.asarray(cv2.imread(str(target)), np.int16)
+    x, y, width, height = told["faces"][0]["box"]
+    inside = np.s_[y + 20 : y + height - 4, x + 4 : x + width - 4]
+    detail = {name: np.abs(np.diff(image[inside], axis=1)).mean() for name, image in drawn.items()}
+    assert detail["hidden"] < detail["open"] / 3
+    bottom = drawn["open"][-6:]
+    assert np.abs(bottom - portraits()[1][-6:]).mean() > 20
+
+
 def test_an_output_that_cannot_be_written_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = save(tmp_path / "a.jpg", portraits()[0])
     code, lines, err = run_lines(capsys, "--image", str(path), "--output", str(path / "sub"))
