@@ -149,9 +149,8 @@ def run(values: Values) -> None:
             elif error is None:
                 _print(table(line(name, result), result.labels))
             if error is None and item.path in places:
-                error = _write(
-                    places[item.path], annotate(_visible(picture, result, show), result, notice=show.notice)
-                )
+                drawn = annotate(_visible(picture, result, show), result, notice=show.notice)
+                error = _write(places[item.path], drawn)
             if error is not None:
                 failed += 1
                 error = error.removeprefix(f"{printable(item.path.name)}: ")  # the whole path says it, too

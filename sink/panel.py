@@ -4,12 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from shared.messages import Box
-from sink.draw import COLOURS, annotate, plate
+from sink.draw import COLOURS, UNCERTAIN, annotate, plate, track_colour
 from sink.output import Face, Image, Result
+from sink.resize import resized, resized_image
 from sink.text import SMALLEST, Colour, fit, measure, write
 
 KEYS = "q: quit   s: save   space: pause"
@@ -113,7 +113,7 @@ def compose(
     if image is None:
         picture = plate(area.width, area.height, result, fps)
     else:
-        picture = annotate(_resized(image, area.width, area.height), _scaled(result, area, size), fps)
+        picture = annotate(*resized(image, result, area.width, area.height), fps)
     _strips(picture, ((" ".join(notice.split())[:200], _TEXT), ("   ".join(notes), _NOTE)))
     out[area.y : area.y + area.height, area.x : area.x + area.width] = picture
     if layout.panel is not None:
@@ -151,26 +151,6 @@ def _fitted(area: Area, picture: tuple[int, int]) -> Area:
     return Area(area.x + (area.width - width) // 2, area.y + (area.height - height) // 2, width, height)
 
 
-def _resized(image: Image, width: int, height: int) -> Image:
-    if image.shape[:2] == (height, width):
-        return image
-    how = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
-
-
-def _scaled(result: Result, area: Area, size: tuple[int, int]) -> Result:
-    """The result with its boxes in pixels of a picture that was resized from `size` to `area`."""
-    across, down = area.width / size[0], area.height / size[1]
-    faces = tuple(replace(face, box=_scaled_box(face.box, across, down)) for face in result.faces)
-    return replace(result, faces=faces)
-
-
-def _scaled_box(box: Box, across: float, down: float) -> Box:
-    left, top = round(box.x * across), round(box.y * down)
-    right, bottom = round((box.x + box.width) * across), round((box.y + box.height) * down)
-    return Box(left, top, max(1, right - left), max(1, bottom - top))
-
-
 def _strips(picture: Image, lines: Sequence[tuple[str, Colour]]) -> None:
     """Lines of text on dark strips along the lower edge, the first lowest; empty ones take no room."""
     bottom, width = picture.shape[:2]
@@ -195,21 +175,21 @@ def _panel(out: Image, area: Area, image: Image | None, result: Result, keys: st
         write(out, foot, area.x + gap, area.y + area.height - gap // 2 - foot.size[1], _MUTED)
     if inner.width < 1 or inner.height < 1:
         return
-    if not result.shown:
+    if not result.drawn:
         line = fit("no face", max(SMALLEST, min(0.7 * unit, area.width / 480)), inner.width)
         write(out, line, inner.x + (inner.width - line.size[0]) // 2, inner.y + inner.height // 2, _MUTED)
         return
-    columns, scale, room = grid(inner.width, inner.height, len(result.shown), gap, unit)
-    rest = len(result.shown) - room
+    columns, scale, room = grid(inner.width, inner.height, len(result.drawn), gap, unit)
+    rest = len(result.drawn) - room
     if rest > 0:
         more = fit(f"+ {rest} more", 0.4 * unit, inner.width)
         inner = replace(inner, height=inner.height - more.size[1])
-        columns, scale, room = grid(inner.width, inner.height, len(result.shown), gap, unit)
-        more = fit(f"+ {len(result.shown) - room} more", more.scale, inner.width)
+        columns, scale, room = grid(inner.width, inner.height, len(result.drawn), gap, unit)
+        more = fit(f"+ {len(result.drawn) - room} more", more.scale, inner.width)
         write(out, more, inner.x, inner.y + inner.height, _MUTED)
     width = (inner.width - (columns - 1) * gap) // columns
     height = min(round(_CARD_HEIGHT * scale), inner.height)
-    for n, face in enumerate(_chosen(result.shown, room)):
+    for n, face in enumerate(_chosen(result.drawn, room)):
         x, y = inner.x + n % columns * (width + gap), inner.y + n // columns * (height + gap)
         _card(out[y : y + height, x : x + width], image, result, face)
 
@@ -245,8 +225,8 @@ def _card(out: Image, image: Image | None, result: Result, face: Face) -> None:
     height, width = out.shape[:2]
     out[:] = _CARD
     name = result.emotion(face)
-    colour = _MUTED if face.uncertain else COLOURS.get(name, _OTHER)
-    out[:, : max(2, width // 100)] = colour
+    colour = UNCERTAIN if face.uncertain else COLOURS.get(name, _OTHER)
+    out[:, : max(3, width // 80)] = track_colour(face.track)  # as its box in the picture
     pad = max(3, round(height * 0.05))
     scale = max(SMALLEST, height / _CARD_HEIGHT * 0.5)
     title = fit(f"#{face.track} {'uncertain' if face.uncertain else name}", scale * 1.15, width - 2 * pad)
@@ -256,7 +236,7 @@ def _card(out: Image, image: Image | None, result: Result, face: Face) -> None:
     picture = None if image is None else crop(image, face.box)
     if picture is not None:
         place = _fitted(Area(2 * pad, top, side, side), (picture.shape[1], picture.shape[0]))
-        out[place.y : place.y + place.height, place.x : place.x + place.width] = _resized(
+        out[place.y : place.y + place.height, place.x : place.x + place.width] = resized_image(
             picture, place.width, place.height
         )
     left = 3 * pad + side

@@ -340,7 +340,7 @@ def test_video_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("specs", "error", "words"),
     [
-        (["webm=x"], UsageError, "unknown output 'webm=x'; there are: jsonl=FILE"),
+        (["webm=x"], UsageError, "unknown output 'webm=x'; there are: window, web"),
         (["jsonl"], UsageError, "names no file"),
         (["video="], UsageError, "names no file"),
         (["video=-"], UsageError, "must end in .mp4"),

@@ -2,16 +2,14 @@
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 
 import cv2
 
-from shared.messages import Box
 from sink.draw import annotate, plate
-from sink.output import Face, Image, Result
+from sink.output import Image, Result
+from sink.resize import resized
 from sink.web.hub import Shot
 
 WIDTHS = (320, 480, 640, 960, 1280, 1920)
@@ -52,19 +50,7 @@ def render(shot: Shot, width: int, header: bool, quality: int, notice: str) -> b
 
 def shrink(image: Image, result: Result, width: int) -> tuple[Image, Result]:
     """Picture and boxes scaled down to this width, before anything is drawn: letters stay readable. Pure."""
-    scale = width / image.shape[1]
-    size = width, max(1, round(image.shape[0] * scale))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype("uint8", copy=False)
-    return small, replace(result, faces=_scaled(result.faces, scale), unseen=_scaled(result.unseen, scale))
-
-
-def _scaled(faces: Iterable[Face], scale: float) -> tuple[Face, ...]:
-    return tuple(replace(face, box=_box(face.box, scale)) for face in faces)
-
-
-def _box(box: Box, scale: float) -> Box:
-    x, y, width, height = (round(side * scale) for side in (box.x, box.y, box.width, box.height))
-    return Box(x, y, max(1, width), max(1, height))
+    return resized(image, result, width, max(1, round(image.shape[0] * width / image.shape[1])))
 
 
 class Gallery:
