@@ -8,7 +8,9 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import samples
 from benchmarks import cameras, latency, machine, profiling, scaling, start, throughput
@@ -60,33 +62,33 @@ def run(values: Values) -> None:
     options = build(BenchOptions, values)
     if options.quick:
         options = build(BenchOptions, {**QUICK, **values})
-    chosen = options.only or (() if options.profile else tuple(SECTIONS))
+    steps = {name: SECTIONS[name] for name in options.only or (() if options.profile else SECTIONS)}
+    if options.profile:
+        steps["profile"] = partial(profiling.run, target=Path(options.profile))
     target = build(JsonFile, values).json
     if target and not Path(target).absolute().parent.is_dir():
         raise EmotionError(f"--json {target}: there is no such folder")
     if options.markdown:
         document = _read(options.markdown)
-        for name in (*chosen, *(["profile"] if options.profile else [])):
-            fill(document, name, "")  # before an hour of measuring, not after it
+        for name in steps:
+            fill(document, name, "")  # told before anything is measured
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:  # `emotion-*` is what runs tidy up
         plan = _plan(options, values, Path(folder))
         about = machine.describe(plan.cores)
+        command = _command(options, values)
         print(f"{machine.sentence(about)}\n")
-        found = {}
-        for name in chosen:
+        whole: dict[str, Any] = {"machine": about, "command": command}
+        for name, measure in steps.items():
             log.info("measuring %s", name)
-            found[name] = _tell(SECTIONS[name](plan))
-        if options.profile:
-            found["profile"] = _tell(profiling.run(plan, Path(options.profile)))
-    if target:
-        whole = {"machine": about, "command": _command(options, values), **{n: s.data for n, s in found.items()}}
-        _write(target, json.dumps(whole, indent=2) + "\n")
-    if options.markdown:
-        document = _read(options.markdown)
-        heading = f"`{_command(options, values)}`, {machine.sentence(about)}."
-        for name, section in found.items():
-            document = fill(document, name, f"{heading}\n\n{markdown(section)}")
-        _write(options.markdown, document)
+            section = measure(plan)
+            print(f"{text(section)}\n", flush=True)
+            # Written at once: what comes next may fail, after an hour.
+            whole[name] = section.data
+            if target:
+                _write(target, json.dumps(whole, indent=2) + "\n")
+            if options.markdown:
+                content = f"`{command}`, {machine.sentence(about)}.\n\n{markdown(section)}"
+                _write(options.markdown, fill(_read(options.markdown), name, content))
 
 
 def _plan(options: BenchOptions, values: Values, folder: Path) -> Plan:
@@ -124,11 +126,6 @@ def _command(options: BenchOptions, values: Values) -> str:
             texts = [Path(v).name if isinstance(v, str) else f"{v:g}" for v in named]
             parts.append(f"--{f.name.replace('_', '-')} {' '.join(texts)}")
     return " ".join(parts)
-
-
-def _tell(section: Section) -> Section:
-    print(f"{text(section)}\n", flush=True)
-    return section
 
 
 def _read(path: str) -> str:
