@@ -398,7 +398,16 @@ class Streams:
         k = self.keys
         flights = [k.flight(camera) for camera in self.progress().appended]
         self.client.delete(
-            k.frames, k.faces, k.emotions, k.progress, k.stats, k.tracks, k.workers, k.hints, *flights
+            k.frames,
+            k.faces,
+            k.emotions,
+            k.progress,
+            k.stats,
+            k.tracks,
+            k.workers,
+            k.hints,
+            k.lease("mode"),
+            *flights,
         )
         self.client.expire(k.dead, DEAD_DAYS * 86_400)
 
