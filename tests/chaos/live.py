@@ -16,7 +16,8 @@ CAMERAS = ("left", "right")
 FPS = 30.0
 YOUNG_MS = 1000.0
 """A live view is as it should be when what it shows is at most this old."""
-PATIENCE = 30.0
+PATIENCE = 120.0
+"""Seconds after which something counts as never: a busy machine takes long to start a process."""
 CALM = 0.5
 """Seconds between two faults."""
 
