@@ -17,7 +17,7 @@ STAGES = {
 """Module that a worker runs to the name of its stage."""
 LOOK_FOR_NEW = 0.1, 1.0
 """Seconds between two searches for new processes, until the producer, the last one, is there, and then."""
-LOOK_AT_MEMORY = 1.0, 3.0
+LOOK_AT_MEMORY = 0.3, 3.0
 """Seconds to the first look at a process's memory, and from then on to the next: each holds it up a little."""
 PROC = Path("/proc")
 _TICK = 1 / os.sysconf("SC_CLK_TCK")

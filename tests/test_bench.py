@@ -134,13 +134,13 @@ def test_a_short_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     document.write_text(
         "<!-- bench:throughput -->\n<!-- /bench:throughput -->\n<!-- bench:start --><!-- /bench:start -->\n"
     )
-    flags = ["--only", "throughput", "start", "--quick", "--seconds=0.5", "--frames=20", "--scan-width=160"]
+    flags = ["--only", "throughput", "start", "--quick", "--seconds=0.5", "--frames=200", "--scan-width=160"]
     assert COMMAND.main([*flags, f"--json={told}", f"--markdown={document}"]) == 0
     out = capsys.readouterr().out
     assert "The fer package was left out" in out
     found = json.loads(told.read_text())
     (run,) = found["throughput"]["pipeline"]
-    assert run["frames"] == 20
+    assert run["frames"] == 200
     assert run["fps"] > 0
     for stage in ("producer", "detector", "classifier", "sink", "server"):
         assert run["cpu_ms_per_frame"][stage] > 0
