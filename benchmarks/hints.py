@@ -23,19 +23,23 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from detector_worker.cascade import LARGE
 from detector_worker.detector import Detector
-from detector_worker.search import is_due
+from detector_worker.schedule import due, is_coarse, strip
 from emotion.analyzer import _Nobody
 from producer.factory import make_source
 from producer.jpeg import to_jpeg
 from producer.source import Context, parse_source
 from shared.messages import Box, Frame, FrameInfo, ModelSpec
-from shared.options import DetectorOptions, ProducerOptions
+from shared.options import DetectorOptions, ProducerOptions, SinkOptions
 from shared.stage import Hints
 from sink.tracks import Confirmation, Tracker, iou
 
 BATCH = 4
 SAME = 0.4
+WINDOW = 20
+"""Pixels of the default cascade's window."""
+CONFIRMED = Confirmation(*map(int, SinkOptions().confirm.split("/")))
 NEARBY = 0.5
 """Seconds within which another frame's full scan confirms a face."""
 
@@ -90,13 +94,20 @@ def has(boxes: Sequence[Box], box: Box, least: float = SAME) -> bool:
 
 
 def tracks(frames: Sequence[Frame], boxes: Boxes) -> list[list[tuple[int, Box]]]:
-    """The faces of full scans, frame number and box, by track; faces seen in one frame only are left out."""
+    """The faces of full scans, frame number and box, by track; those that no sink would show are left out."""
     tracker = Tracker(Confirmation(1, 1))
     found: dict[int, list[tuple[int, Box]]] = {}
     for number, (frame, faces) in enumerate(zip(frames, boxes, strict=True)):
         for track, box in zip(tracker.update(faces, frame.info.media_time), faces, strict=True):
             found.setdefault(track.id, []).append((number, box))
-    return [track for track in found.values() if len(track) > 1]
+    return [track for track in found.values() if shown(track)]
+
+
+def shown(track: Sequence[tuple[int, Box]]) -> bool:
+    """Whether a sink with its default settings shows this track at all."""
+    need = CONFIRMED
+    starts = zip(track, track[need.hits - 1 :], strict=False)
+    return any(last - first < need.window for (first, _), (last, _) in starts)
 
 
 def unconfirmed(frames: Sequence[Frame], boxes: Boxes, full: Boxes) -> int:
@@ -109,14 +120,34 @@ def unconfirmed(frames: Sequence[Frame], boxes: Boxes, full: Boxes) -> int:
     return count
 
 
+def box_at(track: Sequence[tuple[int, Box]], number: int) -> Box:
+    """Where a track is in a frame, or was last."""
+    return next((box for n, box in reversed(track) if n <= number), track[0][1])
+
+
+def scheduled(info: FrameInfo, box: Box, every: int) -> bool:
+    """Whether a scheduled search in this frame is about a face in `box`."""
+    scale = min(1.0, DetectorOptions().scan_width / info.width)
+    large = min(box.width, box.height) * scale >= LARGE * WINDOW
+    for turn in due(info, info.seq, every):
+        area = strip(turn, info.width, info.height, round(LARGE * WINDOW / scale))
+        inside = area.x <= box.x and box.x + box.width <= area.x + area.width
+        if large if is_coarse(turn) else inside and not large:
+            return True
+    return False
+
+
 def measure(name: str, frames: Sequence[Frame], full: Run, hinted: Run, every: int) -> dict[str, Any]:
     """The figures of one clip."""
     recall, everywhere, delays, never = [0, 0], [0, 0], [], 0
     for track in tracks(frames, full.boxes):
         hits = [(number, has(hinted.boxes[number], box)) for number, box in track]
         first = track[0][0]
-        due = next((n for n in range(first, len(frames)) if n == 0 or is_due(frames[n].info, n, every)), None)
-        after = [hit for number, hit in hits if due is not None and number >= due]
+        seen = next(
+            (n for n in range(first, len(frames)) if n == 0 or scheduled(frames[n].info, box_at(track, n), every)),
+            None,
+        )
+        after = [hit for number, hit in hits if seen is not None and number >= seen]
         recall[0], recall[1] = recall[0] + sum(after), recall[1] + len(after)
         everywhere[0], everywhere[1] = everywhere[0] + sum(hit for _, hit in hits), everywhere[1] + len(hits)
         if first > 0:

@@ -25,7 +25,7 @@ Thumbnail = npt.NDArray[np.uint8]
 @dataclass(frozen=True, slots=True)
 class Known:
     """A face seen lately: its last box, when it was there (media time, seconds), in how many frames since it was
-    searched in vain, and how many scans of the whole picture in a row did not find it (`doubts`)."""
+    searched in vain, and how many closer looks in a row did not find it (`doubts`)."""
 
     box: Box
     seen: float
@@ -39,7 +39,7 @@ class Memory:
 
     Attributes:
         width, height: of the frame, pixels.
-        scanned: seq of the last frame that was scanned as a whole.
+        scanned: seq of the last frame on which a part of the scan of everything fell.
         faces: where faces were.
         thumbnail: each cell as it was when it was last searched for new faces.
         searched: areas that were searched a moment ago because they moved: when (media time) and

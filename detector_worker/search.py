@@ -1,13 +1,12 @@
-"""Searching a video frame by frame: near known faces, where something moved, and now and then everywhere."""
+"""Searching a video frame by frame: near known faces, where something moved, and by turns everywhere."""
 
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
 
-from detector_worker import motion
-from detector_worker.cascade import QUICK, THOROUGH, Face, FaceFinder, Gray, overlap, rescale, suppress
+from detector_worker import motion, schedule
+from detector_worker.cascade import QUICK, SURE, THOROUGH, Face, FaceFinder, Gray, Near, overlap, rescale, suppress
 from detector_worker.memory import GRID, Known, Memory, Thumbnail
 from shared.jpeg import GrayJpeg
 from shared.messages import Box, FrameInfo
@@ -25,14 +24,14 @@ EAGER = 3
 GAP = 1.0
 """Seconds of the medium between two frames above which nothing can be predicted."""
 MOST_DOUBTS = 2
-"""Scans of the whole picture in a row that did not find a known face: with these it is not believed any more."""
-SLACK = 15
-"""Frames that a scan may be overdue: another detector may be at it."""
+"""Times in a row that a known face may fail a closer look: after that it is not believed any more."""
 MOTION_EVERY = 0.15
 """Seconds of the medium between two searches of what moved: meanwhile its parts grow together."""
-MOTION_SHARE = 1.0
+MOTION_SHARE = 0.25
 """What such searches may cost for each second of the medium, in scans of the whole picture."""
-RESERVE = 0.5
+COARSE_COST, FINE_COST = 0.25, 0.6
+"""What the coarse search for large faces and the fine one for small ones cost, in scans of the same area."""
+RESERVE = 0.4
 """Credit that is kept for areas that were not searched within the last second, so that a curtain in the wind does
 not use it all up."""
 SAME = 0.3
@@ -56,7 +55,8 @@ class Searcher:
         Raises:
             JpegError: it cannot be decoded.
         """
-        return self._find(jpeg, Box(0, 0, jpeg.width, jpeg.height))
+        gray = self._for_scan(jpeg)
+        return _in_frame(self._finder.find(gray), gray, jpeg)
 
     def search(self, jpeg: GrayJpeg, info: FrameInfo, memory: Memory | None) -> tuple[list[Face], Memory]:
         """The faces of a frame, in pixels of the frame, the surest first, and what to remember.
@@ -65,36 +65,30 @@ class Searcher:
             JpegError: the frame cannot be decoded.
         """
         if memory is None or not _helps(memory, jpeg, info):
-            return self._everywhere(jpeg, info, (), 1.0)
-        if is_due(info, memory.scanned, self._options.scan_every):
-            return self._everywhere(jpeg, info, memory.faces, memory.credit)
+            return self._everywhere(jpeg, info)
         return self._in_places(jpeg, info, memory)
 
-    def _everywhere(
-        self, jpeg: GrayJpeg, info: FrameInfo, known: Sequence[Known], credit: float
-    ) -> tuple[list[Face], Memory]:
-        """Scan the whole picture, and look for known faces that were not found so."""
+    def _everywhere(self, jpeg: GrayJpeg, info: FrameInfo) -> tuple[list[Face], Memory]:
+        """Scan the whole picture, knowing nothing."""
         faces = self.scan(jpeg)
-        doubted = [
-            replace(face, doubts=face.doubts + 1)
-            for face in known
-            if face.doubts < MOST_DOUBTS and not _among(face.box, faces)
-        ]
-        near, kept = self._near(self._for_scan(jpeg), jpeg, info, doubted)
         cells = motion.thumbnail(self._for_scan(jpeg), motion.grid(jpeg.width, jpeg.height))
         memory = Memory(
-            info.epoch, info.seq, info.media_time, jpeg.width, jpeg.height, info.seq, (), cells, (), credit
+            info.epoch, info.seq, info.media_time, jpeg.width, jpeg.height, info.seq, (), cells, (), 1.0
         )
-        return self._settled(info, memory, [*faces, *near], kept)
+        return self._settled(info, memory, faces, ())
 
     def _in_places(self, jpeg: GrayJpeg, info: FrameInfo, memory: Memory) -> tuple[list[Face], Memory]:
-        """Look for known faces where they were, and for new ones where something moved."""
+        """Look for known faces where they were, and for new ones where it is their turn or something moved."""
+        turns = schedule.due(info, memory.scanned, self._options.scan_every)
         smallest = min(
             (min(f.box.width, f.box.height) for f in memory.faces), default=max(jpeg.width, jpeg.height)
         )
         longer = max(jpeg.width, jpeg.height)
         gray = jpeg.reduced(min(smallest / self._finest, longer / (GRID * motion.SAMPLES)))
-        faces, kept = self._near(gray, jpeg, info, memory.faces)
+        doubt = any(schedule.is_coarse(turn) for turn in turns)
+        faces, kept = self._near(gray, jpeg, info, memory.faces, doubt)
+        for turn in turns:
+            faces += self._by_turns(jpeg, turn)
 
         now = motion.thumbnail(gray, memory.thumbnail.shape)
         people = [*(face.box for face in memory.faces), *(box for box, _ in faces)]
@@ -105,15 +99,24 @@ class Searcher:
             memory,
             seq=info.seq,
             media_time=info.media_time,
+            scanned=info.seq if turns else memory.scanned,
             thumbnail=before,
             searched=tuple(s for s in memory.searched if abs(info.media_time - s[0]) < 1),
             credit=min(1.0, memory.credit + earned),
         )
-        if all(abs(info.media_time - at) >= MOTION_EVERY for at, _ in after.searched):
+        if not turns and all(abs(info.media_time - at) >= MOTION_EVERY for at, _ in after.searched):
             moved = motion.moved(now, before)
             found, after = self._where_moved(jpeg, after, now, moved)
             faces += found
         return self._settled(info, after, faces, kept)
+
+    def _by_turns(self, jpeg: GrayJpeg, turn: int) -> list[Face]:
+        """The faces that a part of the scan of everything finds."""
+        if schedule.is_coarse(turn):
+            return self._find(jpeg, Box(0, 0, jpeg.width, jpeg.height), self._finder.find_large)
+        margin = round(self._finder.widest_small / self._scale(jpeg))
+        area = schedule.strip(turn, jpeg.width, jpeg.height, margin)
+        return self._find(jpeg, area, self._finder.find_small)
 
     def _where_moved(
         self, jpeg: GrayJpeg, memory: Memory, now: Thumbnail, moved: motion.Mask
@@ -123,11 +126,14 @@ class Searcher:
         cells, searched, credit = memory.thumbnail.copy(), list(memory.searched), memory.credit
         whole = Box(0, 0, now.shape[1], now.shape[0])
         for area in (whole,) if moved.mean() > MOST_MOVED else motion.areas(moved):
-            again = any(overlap(area, other) > SAME for _, other in memory.searched)
-            cost = area.width * area.height / moved.size
-            if cost <= credit - RESERVE * again or credit >= 1:
+            # Large faces first; where it goes on moving, small ones and large ones in turns.
+            before = sum(overlap(area, other) > SAME for _, other in memory.searched)
+            coarse = before % 2 == 0
+            cost = area.width * area.height / moved.size * (COARSE_COST if coarse else FINE_COST)
+            if cost <= credit - RESERVE * (before > 0):
                 credit -= cost
-                faces += self._find(jpeg, motion.in_pixels(area, now.shape, jpeg.width, jpeg.height))
+                part = motion.in_pixels(area, now.shape, jpeg.width, jpeg.height)
+                faces += self._find(jpeg, part, self._finder.find_large if coarse else self._finder.find_small)
                 cells[_slices(area)] = now[_slices(area)]
                 searched.append((memory.media_time, area))
         return faces, replace(memory, thumbnail=cells, searched=tuple(searched), credit=credit)
@@ -143,49 +149,51 @@ class Searcher:
         return found, replace(memory, faces=(*known, *missed)[: self._options.max_faces])
 
     def _near(
-        self, gray: Gray, jpeg: GrayJpeg, info: FrameInfo, known: Iterable[Known]
+        self, gray: Gray, jpeg: GrayJpeg, info: FrameInfo, known: Iterable[Known], doubt: bool
     ) -> tuple[list[Face], list[Known]]:
         """Faces near known ones, in pixels of the frame; and the known ones, with new boxes where they were found,
-        without those that have been lost for long."""
+        without those that have been lost for long. `doubt`: look closely, and drop what has often failed that."""
         faces: list[Face] = []
         kept: list[Known] = []
         for face in known:
             gone = abs(info.media_time - face.seen)
-            skip = face.misses > EAGER and info.seq % 2 == 1
-            found = [] if skip else self._again(gray, jpeg, face, min(WIDEST, REACH + SPEED * gone))
+            reach = min(WIDEST, REACH + SPEED * gone)
+            found = self._look(gray, jpeg, face, reach, (SURE,)) if doubt else []
+            doubts = 0 if found else face.doubts + doubt
+            if doubts > MOST_DOUBTS:
+                continue
+            if not found and (face.misses <= EAGER or info.seq % 2 == 0):
+                found = self._look(gray, jpeg, face, reach, (THOROUGH,) if face.misses else (QUICK, THOROUGH))
             faces += found
-            kept += [Known(box, info.media_time, 0, face.doubts) for box, _ in found]
+            kept += [Known(box, info.media_time, 0, doubts) for box, _ in found]
             if not found and gone <= LOST:
-                kept.append(replace(face, misses=face.misses + 1))
+                kept.append(replace(face, misses=face.misses + 1, doubts=doubts))
         return faces, kept
 
-    def _again(self, gray: Gray, jpeg: GrayJpeg, face: Known, reach: float) -> list[Face]:
-        """The face near its last place, first quickly, then thoroughly."""
+    def _look(self, gray: Gray, jpeg: GrayJpeg, face: Known, reach: float, ways: Iterable[Near]) -> list[Face]:
+        """The face near its last place, by the first way that finds it."""
         scale = gray.shape[1] / jpeg.width
         box = rescale(face.box, scale, scale, gray.shape[1], gray.shape[0])
-        for how in (QUICK, THOROUGH) if not face.misses else (THOROUGH,):
+        for how in ways:
             found = self._finder.find_near(gray, box, reach, how)
             if found:
                 return _in_frame(found, gray, jpeg)
         return []
 
+    def _scale(self, jpeg: GrayJpeg) -> float:
+        """Pixels of a scan for one of the frame."""
+        return min(1.0, self._options.scan_width / jpeg.width) if self._options.scan_width else 1.0
+
     def _for_scan(self, jpeg: GrayJpeg) -> Gray:
         """The frame at a resolution that suffices to scan it."""
-        return jpeg.reduced(jpeg.width / self._options.scan_width if self._options.scan_width else 1)
+        return jpeg.reduced(1 / self._scale(jpeg))
 
-    def _find(self, jpeg: GrayJpeg, area: Box) -> list[Face]:
-        """Faces in an area, all in pixels of the frame."""
+    def _find(self, jpeg: GrayJpeg, area: Box, how: Callable[[Gray, Box, float], list[Face]]) -> list[Face]:
+        """Faces in an area, all in pixels of the frame, as a search of the finder sees them."""
         gray = self._for_scan(jpeg)
         scale = gray.shape[1] / jpeg.width
         part = rescale(area, scale, scale, gray.shape[1], gray.shape[0])
-        return _in_frame(self._finder.find(gray, part), gray, jpeg)
-
-
-def is_due(info: FrameInfo, scanned: int, every: int) -> bool:
-    """Whether to scan the whole picture: every so many frames, cameras taking turns; and when the last scan
-    was too long ago, because the frame whose turn it was is lost. Pure."""
-    turn = (info.seq + zlib.crc32(info.camera.encode())) % every == 0
-    return turn or info.seq - scanned >= every + SLACK
+        return _in_frame(how(gray, part, self._scale(jpeg) / scale), gray, jpeg)
 
 
 def _helps(memory: Memory, jpeg: GrayJpeg, info: FrameInfo) -> bool:

@@ -1,6 +1,5 @@
 """What a detector remembers of a camera: how it searches with it, and that it is never worse off without."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -15,7 +14,8 @@ from detector_worker.crop import crop_face
 from detector_worker.detector import Detector
 from detector_worker.memory import Known, Memory
 from detector_worker.motion import areas, cells_of, grid, moved, thumbnail
-from detector_worker.search import Searcher, is_due
+from detector_worker.schedule import STRIPS, TURNS, due, is_coarse, strip
+from detector_worker.search import COARSE_COST, FINE_COST, MOTION_SHARE, Searcher
 from shared.errors import DecodeError
 from shared.jpeg import GrayJpeg, decode_jpeg
 from shared.messages import Box, Frame, ModelSpec, decode_frame, encode_frame
@@ -29,22 +29,29 @@ RATE = 25
 
 
 class CountingFinder(FaceFinder):
-    """Notes which parts of the pictures it scanned, as fractions of the whole."""
+    """Notes what it scanned, as fractions of the cost of a whole picture."""
 
     def __init__(self, options: DetectorOptions) -> None:
         super().__init__(options)
         self.scanned: list[float] = []
 
     def find(self, gray: Gray, area: Box | None = None) -> list[Face]:
-        area = area or Box(0, 0, gray.shape[1], gray.shape[0])
-        self.scanned.append(area.width * area.height / gray.size)
+        self.scanned.append(1.0)
         return super().find(gray, area)
+
+    def find_large(self, gray: Gray, area: Box, scale: float) -> list[Face]:
+        self.scanned.append(COARSE_COST * area.width * area.height / gray.size)
+        return super().find_large(gray, area, scale)
+
+    def find_small(self, gray: Gray, area: Box, scale: float) -> list[Face]:
+        self.scanned.append(FINE_COST * area.width * area.height / gray.size)
+        return super().find_small(gray, area, scale)
 
 
 class Film:
     """A camera's pictures, searched one after the other."""
 
-    def __init__(self, every: int = 1000, camera: str = "cam") -> None:
+    def __init__(self, every: int = 100_000, camera: str = "cam") -> None:
         options = DetectorOptions(scan_every=every)
         self.finder = CountingFinder(options)
         self.searcher = Searcher(self.finder, options, 40)
@@ -105,14 +112,14 @@ def test_a_new_face_is_found_where_something_moved() -> None:
 
 
 def test_what_moves_always_is_not_always_scanned() -> None:
-    """Three seconds of noise cost the first scan, the credit of one more, and one for each second."""
+    """Three seconds of noise cost the first scan, the credit of one more, and a share for each second."""
     film, total = Film(), 0.0
     noise = np.random.default_rng(0)
     for _ in range(3 * RATE):
         cells = noise.integers(0, 256, (18, 32, 3), np.uint8)
         film.show(np.asarray(cv2.resize(cells, (640, 360), interpolation=cv2.INTER_NEAREST), np.uint8))
         total += sum(film.finder.scanned)
-    assert 2 <= total <= 5.1
+    assert 1.5 <= total <= 2.1 + 3 * MOTION_SHARE
 
 
 def test_light_that_is_switched_on_is_no_motion() -> None:
@@ -122,38 +129,57 @@ def test_light_that_is_switched_on_is_no_motion() -> None:
     assert film.finder.scanned == []
 
 
-def test_whole_scans_come_in_turns_that_differ_by_camera() -> None:
+@pytest.mark.parametrize("every", [2, 5, 6, 60, 100])
+def test_a_cycle_has_every_turn_once_and_cameras_begin_at_different_frames(every: int) -> None:
     def turns(camera: str) -> list[int]:
-        film, found = Film(every=5, camera=camera), []
-        for seq in range(12):
-            film.show(scene())
-            found += [seq] if film.finder.scanned else []
-        return found[1:]  # the first frame is always scanned
+        return [turn for n in range(every) for turn in due(make_frame(n, camera).info, n, every)]
 
-    one = turns("cam1")
-    assert [b - a for a, b in itertools.pairwise(one)] == [5] * (len(one) - 1)
-    firsts = {
-        next(n for n in range(5) if is_due(make_frame(n, f"cam{camera}").info, n, 5)) for camera in range(20)
-    }
-    assert firsts == set(range(5))
+    found = [turns(f"cam{n}") for n in range(20)]
+    assert all(sorted(one) == list(range(TURNS)) for one in found)
+    assert len({tuple(one) for one in found}) > 1
 
 
-def test_a_scan_whose_frame_was_lost_is_made_up_for() -> None:
+@pytest.mark.parametrize(("width", "height"), [(640, 360), (360, 640), (21, 20), (1, 1)])
+def test_strips_cover_the_picture_and_overlap(width: int, height: int) -> None:
+    strips = [strip(turn, width, height, 44) for turn in range(TURNS) if not is_coarse(turn)]
+    assert len(strips) == STRIPS
+    longer = max(width, height)
+    for place in range(longer):
+        piece = range(place, min(place + 44, longer))
+        spans = [(s.x, s.x + s.width) if width >= height else (s.y, s.y + s.height) for s in strips]
+        assert any(start <= piece[0] and piece[-1] < stop for start, stop in spans)
+
+
+def test_a_still_small_face_and_a_still_large_one_are_found_within_a_cycle() -> None:
+    """Nothing moves, and nothing is known: only the schedule finds them."""
+    picture = scene((80, 80))
+    picture[40:100, 480:540] = cv2.resize(portraits()[0], (60, 60), interpolation=cv2.INTER_AREA)
+    film = Film(every=12)
+    wanted = len(film.show(picture))
+    assert wanted == 2
+    assert film.memory is not None
+    film.memory = replace(film.memory, faces=())
+    costs = []
+    for _ in range(12):
+        found = film.show(picture)
+        costs.append(sum(film.finder.scanned))
+    assert len(found) == 2
+    assert max(costs) < 0.4  # no frame waits for a scan of everything
+
+
+def test_a_turn_whose_frame_was_lost_is_made_up_for() -> None:
     info = make_frame(30).info
-    assert not any(is_due(replace(info, seq=seq), 0, 1000) for seq in (1, 999))
-    assert is_due(replace(info, seq=1016), 0, 1000)
+    assert not any(due(replace(info, seq=seq), 0, 100_000) for seq in (1, 999))
+    assert len(due(replace(info, seq=100_000 // TURNS + 20), 0, 100_000)) == 1
 
 
-def test_a_face_that_scans_doubt_is_given_up() -> None:
-    film = Film(every=1000)
+def test_a_face_that_fails_closer_looks_is_given_up() -> None:
+    film = Film(every=1)
     film.show(scene((200, 80)))
     assert film.memory is not None
-    doubtful = replace(film.memory, faces=(Known(Box(430, 60, 90, 90), 0.0, 0, 2),), scanned=-2000)
-    film.memory = doubtful
+    film.memory = replace(film.memory, faces=(*film.memory.faces, Known(Box(430, 60, 90, 90), 0.0, 0, 2)))
     film.show(scene((200, 80)))
-    assert film.finder.scanned == [1.0]
-    assert len(film.memory.faces) == 1
-    assert film.memory.faces[0].box.x < 300
+    assert [face.box.x < 300 for face in film.memory.faces] == [True]
 
 
 @pytest.mark.parametrize("change", [{"epoch": "other"}, {"width": 320}, {"media_time": 9.0}])

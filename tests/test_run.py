@@ -235,7 +235,8 @@ def test_live_mode_counts_every_frame_it_drops(tmp_path: Path) -> None:
     out, summary = tmp_path / "results.jsonl", tmp_path / "summary.json"
     done = emotion(
         "run", "--source", str(clip), "--mode=live", f"--output=jsonl={out}", f"--summary-json={summary}",
-        "--detectors=1", "--scan-every=1", "--scan-width=320", "--scale-factor=1.05", "--min-face=0.05", "--max-age=0.3",
+        "--detectors=1", "--scan-every=1", "--scan-width=320", "--scale-factor=1.05", "--min-face=0.05",
+        "--max-age=0.3",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     told = json.loads(summary.read_text())
