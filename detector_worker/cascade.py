@@ -97,7 +97,8 @@ class FaceFinder:
         return round(1.1 * LARGE * int(self._window[0]))
 
     def _least(self, gray: Gray, scale: float) -> int:
-        return round(self._options.min_face * min(max(1, round(side * scale)) for side in gray.shape))
+        shorter: float = min(gray.shape) * scale
+        return round(self._options.min_face * max(1, round(shorter)))
 
     def find_near(self, gray: Gray, box: Box, reach: float, how: Near) -> list[Face]:
         """Faces of about the size of `box` in a square around its centre; the surest first.

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN = 0.01
 """Seconds between two looks at how far the sinks are, while there is no room."""
+STEP = 1 / 8
+"""Part of the room that is to be used up, or to become free, between two looks."""
 LINGER = 0.1
 """The same at the end, while the last frames are on their way."""
 
@@ -24,13 +26,15 @@ LINGER = 0.1
 class Flight:
     """Frames that were appended and not yet shown by every sink.
 
-    `done` is what the sinks last told; `known` are those that are to be deleted.
+    `done` is what the sinks last told, when `told` frames had been appended; `known` are those that are to be
+    deleted.
     """
 
     max_frames: int
     max_bytes: int
     next_seq: int = 0
     done: int = 0
+    told: int = 0
     bytes: int = 0
     known: deque[Flown] = field(default_factory=deque)
 
@@ -41,7 +45,7 @@ class Flight:
 
     def settle(self, done: int) -> list[Flown]:
         """Note that all frames below `done` have been shown; returns those that can be deleted."""
-        self.done = done
+        self.done, self.told = done, self.next_seq
         landed = []
         while self.known and self.known[0].seq < done:
             landed.append(self.known.popleft())
@@ -51,7 +55,7 @@ class Flight:
     def restart(self, seq: int, known: Sequence[Flown]) -> None:
         """Go on with `seq` where an earlier producer stopped, or where the server's memory ends. `known`: what
         is on its way."""
-        self.next_seq, self.done = seq, 0
+        self.next_seq, self.done, self.told = seq, 0, 0
         self.known = deque(known)
         self.bytes = sum(frame.size for frame in known)
 
@@ -59,6 +63,11 @@ class Flight:
         """Whether this part of the room is taken."""
         frames = self.next_seq - self.done
         return frames >= part * self.max_frames or self.bytes >= part * self.max_bytes
+
+    def ripe(self) -> bool:
+        """Whether it is time to look how far the sinks are: often enough to keep memory well below the limit,
+        seldom enough to cost no round trip for each frame."""
+        return self.filled(0.5) and (self.filled() or self.next_seq - self.told >= STEP * self.max_frames)
 
 
 def run_lossless(job: Job, start: int) -> None:
@@ -85,10 +94,11 @@ def run_lossless(job: Job, start: int) -> None:
 
 
 def _wait_for_room(job: Job, flight: Flight) -> None:
-    # Looking only at half full saves round trips; looking no later keeps memory well below the limit.
-    if flight.filled(0.5):
+    if flight.ripe():
         _look(job, flight)
-    while flight.filled():
+    least = 1.0
+    while flight.filled(least):
+        least = 1 - STEP
         job.pause(LOOK_AGAIN)
         # A server that was emptied meanwhile would keep us waiting for ever.
         position = job.patiently(lambda: job.streams.position(job.camera, job.epoch))
