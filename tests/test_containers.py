@@ -17,8 +17,10 @@ from typing import Any
 
 import av
 import cv2
+import numpy as np
 import pytest
 
+from tests.display import x_server
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -334,3 +336,21 @@ def test_with_tls(stack: Stack) -> None:
     wait("results", lambda: stack.count("sample") > 20)
     settings = stack.compose("exec", "-T", "sink", "cat", "/run/emotion/redis.toml")
     assert settings.startswith('redis = "rediss://sink:')
+
+
+@pytest.mark.skipif(shutil.which("xhost") is None, reason="needs xhost (Debian: apt install x11-xserver-utils)")
+def test_the_window_opens_on_the_screen_of_this_machine(stack: Stack) -> None:
+    stack.compose("down", "--volumes", "--timeout", "10")
+    stack.files = ("docker-compose.yml", "deploy/compose.window.yml")
+    del stack.settings["OUTPUT"]
+    with x_server() as display:
+        stack.settings["DISPLAY"] = display.name
+        allow = ["xhost", "+si:localuser:#10001"]
+        subprocess.run(allow, env={**os.environ, "DISPLAY": display.name}, check=True, capture_output=True)
+        stack.compose("up", "-d")
+        wait("the window", lambda: display.windows("sample"))
+        (window,) = display.windows("sample")
+        wait("a picture in it", lambda: np.ptp(display.look(window)) > 200)
+        display.press(window, "q")
+        wait("its end", lambda: not stack.inspect("sink")[0]["State"]["Running"])
+        assert stack.inspect("sink")[0]["State"]["ExitCode"] == 0
