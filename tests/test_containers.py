@@ -339,7 +339,7 @@ def test_with_tls(stack: Stack) -> None:
 
 
 @pytest.mark.skipif(shutil.which("xhost") is None, reason="needs xhost (Debian: apt install x11-xserver-utils)")
-def test_the_window_opens_on_the_screen_of_this_machine(stack: Stack) -> None:
+def test_the_window_opens_on_the_screen_of_this_machine(stack: Stack, tmp_path: Path) -> None:
     stack.compose("down", "--volumes", "--timeout", "10")
     stack.files = ("docker-compose.yml", "deploy/compose.window.yml")
     del stack.settings["OUTPUT"]
@@ -351,6 +351,7 @@ def test_the_window_opens_on_the_screen_of_this_machine(stack: Stack) -> None:
         wait("the window", lambda: display.windows("sample"))
         (window,) = display.windows("sample")
         wait("a picture in it", lambda: np.ptp(display.look(window)) > 200)
+        cv2.imwrite(str(tmp_path / "window.png"), display.look(window))
         display.press(window, "q")
         wait("its end", lambda: not stack.inspect("sink")[0]["State"]["Running"])
         assert stack.inspect("sink")[0]["State"]["ExitCode"] == 0

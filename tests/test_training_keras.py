@@ -54,7 +54,7 @@ def keras() -> Any:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    write_ferplus(folder / "plus.csv", write_csv(folder / "fer2013.csv", per_class=8))
+    write_ferplus(folder / "plus.csv", write_csv(folder / "fer2013.csv", per_class=16))
     return folder
 
 
@@ -114,9 +114,9 @@ def test_train_writes_everything_and_learns(keras: Any, data: Path, tmp_path: Pa
     assert run.epochs == 8
     assert run.history["loss"][-1] < run.history["loss"][0] - 0.3
     assert run.metrics["fer2013"]["top1"] == pytest.approx(max(run.history[runlog.MONITOR]), abs=1e-6)
-    assert run.metrics["consensus"]["images"] == 56
+    assert run.metrics["consensus"]["images"] == 112
     assert weights.load(tmp_path / "one" / "weights.npz", HEADS)
-    assert len(np.load(tmp_path / "one" / "training-hashes.npy")) == 56
+    assert len(np.load(tmp_path / "one" / "training-hashes.npy")) == 112
     assert "Figures" in (tmp_path / "one" / "log.md").read_text()
 
 
