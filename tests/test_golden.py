@@ -19,6 +19,9 @@ from shared.manifest import DEFAULT_ARTIFACTS, Manifest, load_manifest
 from shared.options import DetectorOptions
 from tests.model_files import artifact
 
+needs_tensorflow = pytest.mark.skipif(
+    not importlib.util.find_spec("tensorflow"), reason="TensorFlow is not installed (train extra)"
+)
 SAMPLE = Path(__file__).parents[1] / "samples" / "sample.mp4"
 
 
@@ -75,9 +78,15 @@ def shipped_weights(manifest: Manifest) -> weights.Weights:
     return weights.from_openvino(openvino_file(manifest, "int8"), [head.name for head in manifest.heads])
 
 
-def test_the_model_that_is_shipped(crops: np.ndarray) -> None:
+@pytest.fixture(scope="module")
+def shipped(crops: np.ndarray) -> tuple[Manifest, dict[str, np.ndarray]]:
+    """The model in models/artifacts, and what plain NumPy computes with its weights."""
     manifest = load_manifest(DEFAULT_ARTIFACTS)
-    truth = expected(shipped_weights(manifest), manifest, crops)
+    return manifest, expected(shipped_weights(manifest), manifest, crops)
+
+
+def test_the_model_that_is_shipped(crops: np.ndarray, shipped: tuple[Manifest, dict[str, np.ndarray]]) -> None:
+    manifest, truth = shipped
     # int8 rounds activations to 1/256 of their range: a probability moves by some hundredths
     tolerances = {"int8": 0.12, "bf16": 0.04, "fp32": 2e-3}
     served = ["int8", *(["bf16", "fp32"] if "weights" in manifest.files else [])]
@@ -89,6 +98,17 @@ def test_the_model_that_is_shipped(crops: np.ndarray) -> None:
             )
 
 
+@needs_tensorflow
+@pytest.mark.filterwarnings("default")
+def test_the_model_that_is_shipped_in_tensorflow(
+    crops: np.ndarray, shipped: tuple[Manifest, dict[str, np.ndarray]]
+) -> None:
+    manifest, truth = shipped
+    answers = probabilities(TensorFlowBackend(manifest, "fp32", manifest.default_head), manifest, crops)
+    for head, values in answers.items():
+        np.testing.assert_allclose(values, truth[head], atol=2e-3, err_msg=head)
+
+
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.03)])
 def test_any_model_in_openvino(crops: np.ndarray, tmp_path: Path, precision: str, tolerance: float) -> None:
     manifest = artifact(tmp_path, with_npz=True)
@@ -98,7 +118,7 @@ def test_any_model_in_openvino(crops: np.ndarray, tmp_path: Path, precision: str
         np.testing.assert_allclose(values, truth[head], atol=tolerance, err_msg=head)
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("tensorflow"), reason="TensorFlow is not installed (train extra)")
+@needs_tensorflow
 @pytest.mark.filterwarnings("default")
 def test_any_model_in_tensorflow(crops: np.ndarray, tmp_path: Path) -> None:
     manifest = artifact(tmp_path, with_npz=True)
