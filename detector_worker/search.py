@@ -27,11 +27,11 @@ MOST_DOUBTS = 2
 """Times in a row that a known face may fail a closer look: after that it is not believed any more."""
 MOTION_EVERY = 0.15
 """Seconds of the medium between two searches of what moved: meanwhile its parts grow together."""
-MOTION_SHARE = 0.25
+MOTION_SHARE = 0.35
 """What such searches may cost for each second of the medium, in scans of the whole picture."""
 COARSE_COST, FINE_COST = 0.25, 0.6
 """What the coarse search for large faces and the fine one for small ones cost, in scans of the same area."""
-RESERVE = 0.4
+RESERVE = 0.2
 """Credit that is kept for areas that were not searched within the last second, so that a curtain in the wind does
 not use it all up."""
 SAME = 0.3
@@ -126,14 +126,15 @@ class Searcher:
         cells, searched, credit = memory.thumbnail.copy(), list(memory.searched), memory.credit
         whole = Box(0, 0, now.shape[1], now.shape[0])
         for area in (whole,) if moved.mean() > MOST_MOVED else motion.areas(moved):
-            # Large faces first; where it goes on moving, small ones and large ones in turns.
+            # Faces of all sizes first; where it goes on moving, large ones and small ones in turns.
             before = sum(overlap(area, other) > SAME for _, other in memory.searched)
-            coarse = before % 2 == 0
-            cost = area.width * area.height / moved.size * (COARSE_COST if coarse else FINE_COST)
+            large, small = before % 2 == 1 or not before, before % 2 == 0
+            cost = area.width * area.height / moved.size * (large * COARSE_COST + small * FINE_COST)
             if cost <= credit - RESERVE * (before > 0):
                 credit -= cost
                 part = motion.in_pixels(area, now.shape, jpeg.width, jpeg.height)
-                faces += self._find(jpeg, part, self._finder.find_large if coarse else self._finder.find_small)
+                faces += self._find(jpeg, part, self._finder.find_large) if large else []
+                faces += self._find(jpeg, part, self._finder.find_small) if small else []
                 cells[_slices(area)] = now[_slices(area)]
                 searched.append((memory.media_time, area))
         return faces, replace(memory, thumbnail=cells, searched=tuple(searched), credit=credit)

@@ -109,7 +109,7 @@ class DetectorOptions:
     )
     max_faces: int = option(64, "most faces taken from one frame, the surest first", low=1, high=256)
     scan_every: int = option(
-        120,
+        150,
         "video: frames in which the whole picture is scanned once, a part at a time; besides, faces are searched"
         " where they were, and where something moved; 1: scan every frame as a whole",
         low=1,
