@@ -12,6 +12,7 @@ COMMANDS = {
     "run": ("emotion.run", "run the whole pipeline on this machine"),
     "picture": ("emotion.picture", "find and label the faces in pictures on disk"),
     "cameras": ("emotion.cameras", "list the cameras of this machine"),
+    "report": ("emotion.report.command", "make one page of results, with charts and faces"),
     "train": ("models.train", "train VGG16 on FER-2013 (needs the `train` extra)"),
     "evaluate": ("emotion.evaluate", "measure the model that is served, on labelled faces"),
     "export": ("emotion.export", "make a model that can be served from trained weights, and measure it"),

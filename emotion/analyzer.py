@@ -159,7 +159,7 @@ class Analyzer:
         spec = parse_source(source)
         if spec.kind not in ("video", "pictures"):
             raise UsageError(f"{printable(source)}: only files and folders are read here; use `emotion run`")
-        return self._each(make_source(spec, "lossless", ProducerOptions(), Context(Event(), _Nobody())), every)
+        return self._each(make_source(spec, "lossless", ProducerOptions(), Context(Event(), Nobody())), every)
 
     def _each(self, source: Source, every: int) -> Iterator[Analysis]:
         source.open()
@@ -252,7 +252,7 @@ def pixels(picture: Picture) -> Image:
     return decode(picture.jpeg, Header("jpeg", picture.width, picture.height))
 
 
-class _Nobody:
+class Nobody:
     """Takes no count: what could not be read is told in each `Analysis`."""
 
     def frames(self, n: int) -> None: ...

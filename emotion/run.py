@@ -17,6 +17,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from emotion.page import Page, settle_page
+from emotion.report.run import Gathered, check_report
 from emotion.server import EmbeddedServer
 from emotion.summary import progress_line, text_summary
 from emotion.supervisor import Plan, Supervisor
@@ -131,8 +132,10 @@ class Run:
         """
         check_recordings(self._producer)
         check_outputs(self._sink.output)
+        check_report(self._options.report, self._sink.output)
         self._page = settle_page(self._sink.output, self._page.options, at_terminal=sys.stderr.isatty())
-        self._sink = replace(self._sink, output=self._page.outputs)
+        self._gathered = Gathered.beside(self._page.outputs, self._options.report, self._directory)
+        self._sink = replace(self._sink, output=self._gathered.outputs)
         streams = None
         try:
             if self._embedded:
@@ -299,7 +302,8 @@ class Run:
         summary["appended"] = self._progress.work.get("producer", 0)
         summary["dead_letters"] = dead
         summary["restarts"] = self._supervisor.restarts
-        summary["outputs"] = files(self._sink.output)
+        summary["outputs"] = files(self._page.outputs)
+        self._gathered.write(self._show.notice, summary)
         return summary
 
     def _clean(self, streams: Streams) -> None:

@@ -147,8 +147,8 @@ class SinkOptions:
 
     output: tuple[str, ...] = option(
         (),
-        "window, web[=HOST:PORT], jsonl=FILE (- is standard output), video=FILE.mp4, csv=FILE, sqlite=FILE or"
-        " images=DIR; repeatable",
+        "window, web[=HOST:PORT], jsonl=FILE (- is standard output), video=FILE.mp4, csv=FILE, sqlite=FILE,"
+        " images=DIR or faces=DIR (a few faces of each emotion); repeatable",
         metavar="SPEC",
     )
     sink: str = option("sink", "name of this sink; each name sees every result once", metavar="NAME")
@@ -226,6 +226,9 @@ class RunOptions:
     detectors: int = option(0, "detector processes; 0: chosen from the cores", low=0, high=256)
     classifiers: int = option(0, "classifier processes; 0: chosen from the cores", low=0, high=256)
     summary_json: str | None = option(None, "write the summary to this file, too", metavar="FILE")
+    report: str | None = option(
+        None, "write a report with charts and faces at the end: one HTML page", metavar="FILE"
+    )
     state: str | None = option(None, "folder for the embedded server's data and the workers' logs", metavar="DIR")
 
 

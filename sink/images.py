@@ -106,7 +106,7 @@ class Images:
         if not done:
             raise EmotionError(f"cannot write {path}: the picture cannot be encoded")
         self._make(place)
-        self._store(path, _marked(data.tobytes(), mark))
+        store(path, marked(data.tobytes(), mark))
 
     def flush(self) -> None:
         """Nothing to do: each picture goes to the operating system at once."""
@@ -120,22 +120,28 @@ class Images:
         except OSError as e:
             raise EmotionError(f"cannot make the folder {place}: {e.strerror}") from e
 
-    def _store(self, path: Path, data: bytes) -> None:
-        part = path.with_name(f".{path.name}.part")
-        try:
-            part.write_bytes(data)
-            os.replace(part, path)
-        except OSError as e:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise EmotionError(f"cannot write {path}: {e.strerror}") from e
-
 
 def _mark(info: FrameInfo) -> bytes:
     return f"{info.epoch} {info.seq}".encode()
 
 
-def _marked(jpeg: bytes, mark: bytes) -> bytes:
+def store(path: Path, data: bytes) -> None:
+    """Write a file that appears whole or not at all.
+
+    Raises:
+        EmotionError: it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as e:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise EmotionError(f"cannot write {path}: {e.strerror}") from e
+
+
+def marked(jpeg: bytes, mark: bytes) -> bytes:
     """The JPEG with our comment as its first segment. Pure."""
     text = MARK + mark
     return _START + (len(text) + 2).to_bytes(2, "big") + text + jpeg[2:]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from shared.errors import EmotionError, UsageError
 from shared.options import WebOptions
-from sink import csv_table, images, sqlite, video
+from sink import csv_table, faces, images, sqlite, video
 from sink.csv_table import CsvTable
+from sink.faces import Faces
 from sink.images import Images
 from sink.jsonl import JsonLines
 from sink.output import Output
@@ -19,11 +20,12 @@ from sink.video import Video
 from sink.web.address import Address, parse_address
 from sink.window import INSTEAD, Window
 
-KINDS = ("window", "web", "jsonl", "video", "csv", "sqlite", "images")
+KINDS = ("window", "web", "jsonl", "video", "csv", "sqlite", "images", "faces")
 FOR_EYES = ("window", "web")
 """What is looked at while it runs, and leaves no file."""
 EXISTING = (
-    "window, web[=HOST:PORT], jsonl=FILE (- is standard output), video=FILE.mp4, csv=FILE, sqlite=FILE, images=DIR"
+    "window, web[=HOST:PORT], jsonl=FILE (- is standard output), video=FILE.mp4, csv=FILE, sqlite=FILE,"
+    " images=DIR, faces=DIR"
 )
 
 
@@ -154,6 +156,8 @@ def _open(spec: Spec, many: bool, fps: float | None, threads: int, notice: str) 
             return Sqlite(path)
         case "images":
             return Images(path, notice)
+        case "faces":
+            return Faces(path)
         case _:
             return Video(path, many=many, fps=fps, threads=threads, notice=notice)
 
@@ -200,6 +204,8 @@ def _remove(kind: str, path: Path) -> None:
                     path.with_name(path.name + name).unlink(missing_ok=True)
         case "images":
             images.remove(path)
+        case "faces":
+            faces.remove(path)
         case _:
             path.unlink(missing_ok=True)
             for sibling in _siblings(path):
@@ -218,7 +224,7 @@ def _siblings(path: Path) -> list[Path]:
 
 def _check_place(kind: str, path: Path) -> None:
     folder = path.parent
-    is_folder = kind == "images"
+    is_folder = kind in ("images", "faces")
     if is_folder and path.exists() and not path.is_dir():
         raise EmotionError(f"cannot write into {path}: it is no folder")
     if not is_folder and path.is_dir():

@@ -17,11 +17,12 @@ def hide(image: Image, result: Result) -> Image:
     confirmed or not, nor those that should be there. What was never found cannot be hidden. Pure."""
     out = image.copy()
     for face in (*result.faces, *result.unseen):
-        _pixelate(out, face.box)
+        pixelate(out, face.box)
     return out
 
 
-def _pixelate(out: Image, box: Box) -> None:
+def pixelate(out: Image, box: Box) -> None:
+    """Hide what is in a box and around it, in place."""
     height, width = out.shape[:2]
     across, down = round(box.width * MARGIN), round(box.height * MARGIN)
     left, right = max(0, box.x - across), min(width, box.x + box.width + across)

@@ -1,0 +1,1 @@
+"""`emotion report`: results as one page that needs nothing else, or as pictures."""
