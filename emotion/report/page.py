@@ -152,7 +152,7 @@ def _contact_sheet(camera: Camera, along: figures.Axis, portraits: Sequence[Port
             when = "" if along.unit == "picture" else f" · {parts.clock(sample.time)}"
             picture = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
             shown.append(
-                f'<figure><img src="{picture}" alt="{escape(name)}, {where}" loading="lazy">'
+                f'<figure><img src="{picture}" alt="{escape(name)}, {where}">'
                 f"<figcaption>{percent(sample.confidence)}{when}<br>{where}</figcaption></figure>"
             )
         groups.append(

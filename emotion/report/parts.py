@@ -39,7 +39,7 @@ def percent(share: float) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    if seconds >= 9.9995:
+    if seconds >= 1.9995:
         return f"{seconds:.1f} s" if seconds < 100 else f"{seconds:,.0f} s"
     return f"{seconds * 1000:.1f} ms" if seconds < 0.01 else f"{seconds * 1000:.0f} ms"
 
@@ -144,7 +144,8 @@ def _ticks(along: Axis) -> str:
     step = next((s for s in STEPS if span / s <= 6), STEPS[-1] * math.ceil(span / STEPS[-1] / 6))
     first = math.ceil(along.start / step) * step
     marks = []
-    for n in range(math.floor((along.end - first) / step) + 1):
+    last = along.end - 1 if along.unit == "picture" else along.end
+    for n in range(math.floor((last - first) / step) + 1):
         at = along.share(first + n * step)
         kind = ' class="first"' if at < 0.04 else ' class="last"' if at > 0.96 else ""
         place = first + n * step
@@ -183,7 +184,8 @@ def transitions(camera: Camera, lives: Sequence[Life]) -> str:
         )
         rows.append(f'<tr><th scope="row">{escape(camera.labels[a])}</th>{cells}</tr>')
     minutes = sum(life.seconds for life in lives) / 60
-    rate = f"{count(int(counts.sum()))} changes, {counts.sum() / minutes:.1f} a minute and face" if minutes else ""
+    total = int(counts.sum())
+    rate = f"{count(total)} {'change' if total == 1 else 'changes'}, {total / minutes:.1f} per face and minute"
     body = f"<thead><tr><td class='self'></td>{columns}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f'<div>{heading}<div class="scroll"><table>{body}</table></div><p class="line muted">{rate}</p></div>'
 

@@ -112,7 +112,10 @@ class _Follower:
             seen.shot = shot.number
             info = shot.result.info
             jpeg = await self.gallery.jpeg(shot, self.wish.width, self.wish.header)
-            picture = Message("picture", {"camera": info.camera, "epoch": info.epoch, "seq": info.seq}, jpeg)
+            told = {"camera": info.camera, "epoch": info.epoch, "seq": info.seq, "width": info.width}
+            # The newest result may be of a later frame: where faces are in this one, the picture says itself.
+            told["boxes"] = {f.track: [f.box.x, f.box.y, f.box.width, f.box.height] for f in shot.result.shown}
+            picture = Message("picture", told, jpeg)
         if self.wish.results and result is not None:
             yield Message("result", as_json(result))  # only now, so that it comes together with its picture
         if picture is not None:

@@ -13,8 +13,8 @@ export class Camera extends EventTarget {
   #chart;
   #status = null;
   #statusAt = 0;
-  #result = null;
   #next = null;
+  #shown = null;
   #loading = false;
   #blob = null;
   #url = "";
@@ -45,9 +45,7 @@ export class Camera extends EventTarget {
   }
 
   result(result) {
-    this.#result = result;
     this.#faces.update(result, performance.now());
-    if (result.width && this.#image.complete) this.#faces.cut(result.width);
   }
 
   timeline(told, labels) {
@@ -59,15 +57,16 @@ export class Camera extends EventTarget {
   }
 
   /** Show a picture, unless a newer one comes before this one is decoded. */
-  picture(body) {
-    this.#next = new Blob([body], { type: "image/jpeg" });
+  picture(told) {
+    this.#next = told;
     if (!this.#loading) this.#load();
   }
 
   #load() {
     this.#loading = true;
-    this.#blob = this.#next;
+    this.#shown = this.#next;
     this.#next = null;
+    this.#blob = new Blob([this.#shown.body], { type: "image/jpeg" });
     URL.revokeObjectURL(this.#url);
     this.#url = URL.createObjectURL(this.#blob);
     this.#image.src = this.#url;
@@ -77,7 +76,7 @@ export class Camera extends EventTarget {
     this.#loading = false;
     this.#find(".save").disabled = false;
     this.#image.classList.add("there");
-    if (this.#result?.width) this.#faces.cut(this.#result.width);
+    this.#faces.cut(this.#shown);
     if (this.#next) this.#load();
     this.#veil();
   }

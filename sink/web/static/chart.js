@@ -3,6 +3,7 @@
 import { colour, percent } from "./emotions.js";
 
 const WINDOW = 300; // seconds shown
+const STEP = 1; // seconds that a point sums up
 const KEPT = 900; // points
 const HEIGHT = 84;
 
@@ -38,8 +39,11 @@ export class Chart {
       this.#labels = labels;
       this.#make();
     }
-    const last = this.#points.at(-1)?.[0] ?? 0;
-    this.#plot.setData(this.#stacked(this.#points.filter(([at]) => at > last - WINDOW)), false);
+    const newest = this.#points.at(-1);
+    const last = newest ? newest[0] + STEP : 0; // a point lasts until the next one
+    const shown = this.#points.filter(([at]) => at > last - WINDOW);
+    if (newest) shown.push([last, ...newest.slice(1)]);
+    this.#plot.setData(this.#stacked(shown), false);
     this.#plot.setScale("x", { min: Math.max(last - WINDOW, Math.min(this.#points[0]?.[0] ?? 0, last - 20)), max: last });
     this.#box.setAttribute("aria-label", this.#told());
   }
@@ -109,8 +113,8 @@ export class Chart {
 
   /** Say what is under the pointer. */
   #read(index) {
-    const at = index === null || index === undefined ? null : this.#plot.data[0][index];
-    const point = at === null ? null : this.#points.find(([time]) => time === at);
+    const at = this.#plot.data[0][index ?? -1];
+    const point = at === undefined ? null : this.#points.findLast(([time]) => time <= at);
     if (!point) {
       this.#reading.textContent = "";
       return;
@@ -118,7 +122,7 @@ export class Chart {
     const [, ...shares] = point;
     const best = shares.map((share, i) => [share, this.#labels[i]]).sort((a, b) => b[0] - a[0]).slice(0, 3);
     const told = best.map(([share, name]) => `${name} ${percent(share)}`).join(", ") || "nobody";
-    this.#reading.textContent = `${this.#time(at)}  ${told}`;
+    this.#reading.textContent = `${this.#time(point[0])}  ${told}`;
   }
 
   /** The chart in words. */

@@ -39,18 +39,19 @@ export class Faces {
     this.#box.classList.toggle("nobody", this.#shown.size === 0);
   }
 
-  /** Cut the faces out of the picture that is shown, which is `width` pixels wide in the results' terms. */
-  cut(width) {
+  /** Cut the faces out of the picture that is shown now, `boxes` being where they are in this very frame. */
+  cut({ epoch, width, boxes }) {
     const scale = this.#image.naturalWidth / width;
     if (!scale || !Number.isFinite(scale)) return;
     const now = performance.now();
     const all = now - this.#cutAt >= CUT_EVERY;
     if (all) this.#cutAt = now;
-    for (const panel of this.#shown.values()) {
-      const { face, thumb } = panel;
-      if (panel.has && (!all || now - panel.seen > 150)) continue;
+    for (const [id, panel] of this.#shown) {
+      const { thumb, track } = panel;
+      const box = id === `${epoch} ${track}` ? boxes[track] : null;
+      if (!box || (panel.has && !all)) continue;
       panel.has = true;
-      const [x, y, w, h] = face.box.map((v) => v * scale);
+      const [x, y, w, h] = box.map((v) => v * scale);
       thumb.drawImage(this.#image, x, y, w, h, 0, 0, thumb.canvas.width, thumb.canvas.height);
     }
   }

@@ -39,7 +39,7 @@ stream.addEventListener("result", ({ detail }) => {
   if (!fresh.size) requestAnimationFrame(paint);
   fresh.set(detail.camera, detail);
 });
-stream.addEventListener("picture", ({ detail }) => cameras.get(detail.camera)?.picture(detail.body));
+stream.addEventListener("picture", ({ detail }) => cameras.get(detail.camera)?.picture(detail));
 stream.addEventListener("timeline", ({ detail }) => cameras.get(detail.camera)?.timeline(detail, labels));
 stream.addEventListener("lost", ({ detail }) => {
   state("lost", "no connection");

@@ -1,18 +1,25 @@
 """The web page in a real Chromium, fed with results: what people see and do."""
 
+import itertools
 import json
 import re
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from emotion.report.command import COMMAND as REPORT
+from shared.messages import Box
 from shared.options import WebOptions
+from sink.faces import Faces
+from sink.jsonl import JsonLines
 from sink.monitor import Report
 from sink.output import as_json
 from sink.stats import Stats
@@ -115,7 +122,7 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 
 def _is_local(url: str) -> bool:
-    return url.startswith(("http://127.0.0.1:", "blob:", "data:"))
+    return url.startswith(("http://127.0.0.1:", "blob:", "data:", "file:"))
 
 
 def address(feed: Feed) -> str:
@@ -135,6 +142,11 @@ def until(page: Page, condition: Callable[[], Any], seconds: float = PATIENCE / 
     while not condition():
         assert time.monotonic() < deadline
         page.wait_for_timeout(100)  # unlike time.sleep, it lets the page's events come in
+
+
+COLOURS = """c => { const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+  const seen = new Set(); for (let i = 0; i < d.length; i += 4) if (d[i+3] > 250)
+  seen.add([d[i], d[i+1], d[i+2]].join()); return [...seen]; }"""
 
 
 def test_what_matters_is_seen_at_once(show: Show, page: Page) -> None:
@@ -160,13 +172,36 @@ def test_what_matters_is_seen_at_once(show: Show, page: Page) -> None:
     feed.probabilities = SAD
     expect(face.locator(".main")).to_have_text("sad")
     expect(page.locator(".chart")).to_have_attribute("aria-label", re.compile("last minutes: .*happy"))
-    # The timeline has colour in it.
-    colours = page.locator(".chart canvas").evaluate(
-        """c => { const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
-                  const seen = new Set(); for (let i = 0; i < d.length; i += 4) if (d[i+3] > 250)
-                  seen.add([d[i], d[i+1], d[i+2]].join()); return [...seen]; }"""
-    )
-    assert "227,173,0" in colours  # --happy of the light theme
+    # The timeline has the colour of what was seen in it: --happy of the light theme.
+    until(page, lambda: "227,173,0" in page.locator(".chart canvas").evaluate(COLOURS))
+
+
+def test_a_face_that_moves_is_cut_out_of_the_picture_it_is_in(show: Show, page: Page) -> None:
+    """Most results come without a picture, and a face is elsewhere in each."""
+    feed = show("door", rate=0.01)
+    moving = [np.full((360, 640, 3), 30, np.uint8) for _ in range(4)]
+    for n, image in enumerate(moving):
+        image[100:220, 20 + 150 * n : 140 + 150 * n] = 230
+    page.goto(address(feed))
+    page.evaluate("""() => { window.seen = [];
+        const copy = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+        const watch = () => { requestAnimationFrame(watch); const c = document.querySelector(".face canvas");
+            if (!c) return; copy.drawImage(c, -20, -60); seen.push(copy.getImageData(0, 0, 1, 1).data[0]); };
+        watch(); }""")
+
+    def step(seq: int) -> bool:
+        """The face jumps with each result; every third has a picture."""
+        result = make_result(seq, "door")
+        face = replace(result.faces[0], box=Box(20 + 150 * (seq % 4), 100, 120, 120))
+        feed.web.write(replace(result, faces=(face,)), moving[seq % 4] if seq % 3 == 0 else None)
+        drawn: bool = page.evaluate("() => window.seen.filter(v => v).length > 40")
+        return drawn
+
+    seqs = itertools.count()
+    until(page, lambda: step(next(seqs)))
+    seen = page.evaluate("() => window.seen")
+    first = next(n for n, value in enumerate(seen) if value)
+    assert min(seen[first:]) > 180  # always the face, never what is beside it
 
 
 def test_nine_cameras_all_live_over_one_connection(show: Show, page: Page) -> None:
@@ -408,3 +443,33 @@ def test_a_hidden_page_takes_nothing(show: Show, page: Page) -> None:
     until(page, lambda: feed.web._hub.viewers == 0)
     page.evaluate("""() => { delete document.hidden; document.dispatchEvent(new Event("visibilitychange")); }""")
     until(page, lambda: feed.web._hub.viewers == 1)
+
+
+def test_a_report_is_seen_whole_everywhere(page: Page, tmp_path: Path) -> None:
+    lines, faces = JsonLines(str(tmp_path / "r.jsonl")), Faces(tmp_path / "faces")
+    for seq in range(200):
+        for camera in ("door", "a-camera-with-a-name-as-long-as-names-may-be-0123456789-0123456"):
+            shares = HAPPY if seq // 40 % 2 else SAD
+            result = make_result(
+                seq, camera, faces=3, probabilities=shares, source="a/long/path/" * 12, mode="lossless"
+            )
+            lines.write(result, None)
+            faces.write(result, make_image(100))
+    lines.close()
+    assert (
+        REPORT.main([str(tmp_path / "r.jsonl"), "--faces", str(tmp_path / "faces"), "--notice", "Notice " * 20])
+        == 0
+    )
+    for scheme, width in (("light", 1280), ("dark", 390), ("light", 320)):
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto((tmp_path / "r.html").as_uri())
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), width
+        assert page.evaluate("() => [...document.images].every(i => i.naturalWidth > 0)")
+        assert page.evaluate(CONTRAST) == []
+    expect(page.get_by_role("heading", name="door", exact=True)).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("^Face 1, seen for 0:20$")).first).to_be_visible()
+    happy = page.locator(".lane title").filter(has_text="happy, 0:04.0 to 0:08.0")
+    assert happy.count() == 6
+    shade = page.evaluate("() => getComputedStyle(document.querySelectorAll('.lane rect')[1]).fill")
+    assert shade == "rgb(227, 173, 0)"
