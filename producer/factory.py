@@ -2,7 +2,6 @@
 
 from producer.ahead import Ahead
 from producer.camera import CameraCapture
-from producer.files import Video
 from producer.folder import Pictures
 from producer.grab import LiveSource
 from producer.source import Context, Source, SourceSpec
@@ -15,10 +14,11 @@ def make_source(spec: SourceSpec, mode: Mode, options: ProducerOptions, context:
     """The source that `spec` describes, not opened yet. In lossless mode a URL is read like a file."""
     if spec.kind == "pictures":
         return Pictures(spec, context, options.fps)
-    if spec.kind == "video" and mode == "lossless":
-        return Ahead(Video(spec, context))
     if spec.kind == "video" or (spec.kind == "url" and mode == "lossless"):
-        return Video(spec, context)
+        from producer.files import Video  # only where it is wanted: a producer is back sooner without FFmpeg
+
+        video = Video(spec, context)
+        return Ahead(video) if spec.kind == "video" and mode == "lossless" else video
     stall = options.stall_after
     if spec.kind == "camera":
         index = int(spec.target)

@@ -339,6 +339,20 @@ class Streams:
         """From now on lossless producers wait for this sink."""
         self._write("HSET", self.keys.progress, f"sink|{sink}", "1")
 
+    def join_sinks(self, sink: str) -> None:
+        """Register a sink that has shown nothing in its life, after its group was made. Among others that are
+        under way it begins where the slowest of them is: what all of them have shown is gone, and would be waited
+        for in vain."""
+        progress = self.progress()
+        if sink in progress.sinks:
+            return
+        fields = [f"sink|{sink}", "1"]
+        for camera, (epoch, _) in progress.appended.items():
+            seq = min((progress.shown.get((other, camera, epoch), 0) for other in progress.sinks), default=0)
+            if seq:
+                fields += [f"done|{sink}|{camera}", f"{epoch} {seq}"]
+        self._write("HSET", self.keys.progress, *fields)
+
     def fetch_jpegs(self, ids: Sequence[str]) -> list[bytes | None]:
         """The JPEGs of frames by their stream ids; None where the frame is gone."""
         if not ids:

@@ -94,7 +94,10 @@ class Sink:
         if not self._wait_for_lease():
             return
         streams.ensure_group(streams.keys.emotions, self._name)
-        streams.register_sink(self._name)
+        if self._restored:
+            streams.register_sink(self._name)
+        else:
+            streams.join_sinks(self._name)
         self._restore()
         self._remind()
         self._service.is_ready(streams)

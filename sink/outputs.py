@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shared.errors import EmotionError, UsageError
 from shared.options import WebOptions
-from sink import csv_table, faces, images, sqlite, video
+from sink import csv_table, faces, images, sqlite
 from sink.csv_table import CsvTable
 from sink.faces import Faces
 from sink.images import Images
@@ -16,7 +16,6 @@ from sink.jsonl import JsonLines
 from sink.output import Output
 from sink.screen import check_display
 from sink.sqlite import Sqlite
-from sink.video import Video
 from sink.web.address import Address, parse_address
 from sink.window import INSTEAD, Window
 
@@ -159,6 +158,8 @@ def _open(spec: Spec, many: bool, fps: float | None, threads: int, notice: str) 
         case "faces":
             return Faces(path)
         case _:
+            from sink.video import Video  # only where it is wanted: a sink is back sooner without FFmpeg
+
             return Video(path, many=many, fps=fps, threads=threads, notice=notice)
 
 
@@ -214,11 +215,13 @@ def _remove(kind: str, path: Path) -> None:
 
 def _siblings(path: Path) -> list[Path]:
     """The further files of a video: of its cameras, and of runs that were resumed."""
+    from sink.video import is_ours
+
     starts = f"{path.stem}-", f"{path.stem}."
     return [
         p
         for p in path.parent.iterdir()
-        if p.name.startswith(starts) and p.suffix == path.suffix and p.is_file() and video.is_ours(p)
+        if p.name.startswith(starts) and p.suffix == path.suffix and p.is_file() and is_ours(p)
     ]
 
 

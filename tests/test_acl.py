@@ -121,6 +121,7 @@ def test_every_call_of_every_stage_is_allowed_to_its_user(streams: dict[str, Str
 
     assert sink.lease("sink:sink", "me", 60)
     sink.ensure_group(KEYS.emotions, "sink")
+    sink.join_sinks("sink")
     sink.register_sink("sink")
     entries = sink.read_new(KEYS.emotions, "sink", "sink", 10, None)
     assert len(sink.read_own(KEYS.emotions, "sink", "sink", "0", 10)) == 3

@@ -25,7 +25,7 @@ from shared.streams import LeaseLost, Streams
 from shared.watchdog import Watchdog
 from sink.follow import Follower, following
 from sink.loop import LEASE_SECONDS, Sink
-from tests.conftest import make_frame
+from tests.conftest import append_frames, make_frame
 from tests.test_producer import Factory, factory, folder, frames, in_background, options, wait_for
 from tests.test_sources import Counts, encoded, write_video
 from tests.test_upgrades import Kept
@@ -215,3 +215,24 @@ def cut_off(streams: Streams, other: Streams) -> None:
     for number in ids:
         with suppress(ResponseError):
             streams.client.client_kill_filter(_id=str(number))
+
+
+def test_a_sink_that_joins_a_run_begins_where_the_others_are(streams: Streams) -> None:
+    """What all others have shown is gone from the streams: waiting for it would stop the run for ever."""
+    append_frames(streams, 6)
+    streams.ensure_group(streams.keys.emotions, "other")
+    streams.register_sink("other")
+    emotions(streams, 0, 1, 2, 3)
+    entries = streams.read_new(streams.keys.emotions, "other", "other", 3, None)
+    streams.shown("other", "other", [e.id for e in entries], {"cam": ("run", 3)}, b"")
+    streams.client.xtrim(streams.keys.emotions, minid=entries[-1].id, approximate=False)
+    kept = Kept()
+    service = Service("sink", "late", CommonOptions())
+    thread = threading.Thread(target=make_sink(service, own_connection(streams), kept).run)
+    thread.start()
+    emotions(streams, 4, 5)
+    until(lambda: streams.progress().shown.get(("sink", "cam", "run")) == 6)
+    service.stop.set()
+    thread.join(10)
+    assert [r.info.seq for r in kept.results] == [3, 4, 5]
+    assert streams.done("cam", "run") == 3  # and a producer waits for both

@@ -109,8 +109,8 @@ def make_app(
     async def results_and_pictures(camera: Cameras = None, width: Width = 640, fps: Fps = 30.0) -> Response:
         """Everything over one connection, because browsers open no more than six to one server. Records: two
         lengths of 32 bits (big-endian), a JSON object, and the JPEG that belongs to it or nothing. The object is
-        the `data` of an event of `/api/events` with its `kind`, or a `picture`: `camera`, `epoch`, `seq`, `width`, and `boxes`,
-        where faces are in it by track, in pixels of the whole frame, which is `width` of them wide."""
+        the `data` of an event of `/api/events` with its `kind`, or a `picture`: `camera`, `epoch`, `seq`, `width`,
+        and `boxes`, where faces are in it by track, in pixels of the whole frame, which is `width` wide."""
         wish = Wish(frozenset(camera or ()), pictures=True, width=width, fps=fps)
         return live(wish, as_record, RECORDS)
 

@@ -1,4 +1,5 @@
-"""What can go wrong: each fault does its harm, waits, and heals what would not heal by itself."""
+"""What can go wrong: each fault does its harm, waits, and heals what would not heal by itself. Processes that are
+frozen wake up by themselves, while other things go wrong."""
 
 import os
 import random
@@ -34,10 +35,7 @@ def freeze(kind: str, seconds: float) -> Fault:
     """Stop a process for longer than the others wait for it; then it wakes up and goes on with what it held."""
 
     def fault(plant: Plant, chance: random.Random) -> None:
-        name = chance.choice(plant.names(kind))
-        plant.signal(name, signal.SIGSTOP)
-        time.sleep(seconds)
-        plant.signal(name, signal.SIGCONT)
+        plant.freeze(chance.choice(plant.names(kind)), seconds)
 
     return fault
 
@@ -46,9 +44,7 @@ def freeze_active_sink(plant: Plant, chance: random.Random) -> None:
     """Its stand-by takes over meanwhile; both have the same file open."""
     held = plant.patiently(lambda s: s.client.get(s.keys.lease("sink:lines")))
     name = held.decode().removeprefix("sink-") if isinstance(held, bytes) else "lines-0"
-    plant.signal(name, signal.SIGSTOP)
-    time.sleep(LEASE_SECONDS + 1.5)
-    plant.signal(name, signal.SIGCONT)
+    plant.freeze(name, LEASE_SECONDS + 1.5)
 
 
 def kill_server(plant: Plant, chance: random.Random) -> None:

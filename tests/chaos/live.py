@@ -18,7 +18,7 @@ YOUNG_MS = 1000.0
 """A live view is as it should be when what it shows is at most this old."""
 PATIENCE = 120.0
 """Seconds after which something counts as never: a busy machine takes long to start a process."""
-CALM = 0.5
+CALM = 0.3
 """Seconds between two faults."""
 
 
@@ -40,13 +40,16 @@ def live_wave(plant: Plant, chance: random.Random) -> Outcome:
     chance.shuffle(names)
     for name in names:
         at = time.time()
+        plant.note(name)
         LOSSLESS[name](plant, chance)
+        plant.wait_until_thawed()
         outcome.faults[name] += 1
         healed = _recovered(tail, at if name.startswith(("SIGKILL", "SIGTERM", "cut")) else time.time())
         if healed is None:
             verdict.wrong.append(f"after {name}: nothing young is shown for {PATIENCE:.0f} s")
         else:
             outcome.recovery[name] = round(healed, 2)
+            plant.note(f"recovered within {healed:.2f} s")
         time.sleep(CALM)
     _end(plant, outcome)
     return outcome

@@ -1,6 +1,7 @@
 """A pipeline of real processes around a real server, which are started again when they die."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -8,8 +9,9 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +20,7 @@ from redis.exceptions import RedisError
 from emotion.server import EmbeddedServer
 from shared.connection import connect
 from shared.keys import Keys
-from shared.options import LinkOptions, ProducerOptions, SinkOptions
+from shared.options import CommonOptions, LinkOptions, ProducerOptions, SinkOptions
 from shared.settings import to_toml
 from shared.streams import Progress, Streams
 from tests.chaos.proxy import Proxy
@@ -26,8 +28,12 @@ from tests.chaos.proxy import Proxy
 T = TypeVar("T")
 MEMORY = 64 << 20
 CLAIM_AFTER = 3.0
-WATCHDOG = 2.0
+WATCHDOG = 1.0
 SINKS = ("lines", "tables")
+LOOK = 0.1
+"""Seconds between two looks at the processes."""
+RESTART = 0.1
+"""Seconds until a process that has ended is started again."""
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -56,6 +62,7 @@ class Plant:
         self.streams = Streams(connect(self.server.url), Keys(namespace))
         self._max_age = max_age
         self._members: dict[str, Member] = {}
+        self._frozen: list[threading.Timer] = []
         self._lock = threading.RLock()
         self._end = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
@@ -76,7 +83,7 @@ class Plant:
             max_age=self._max_age,
         )
         path = self.directory / f"{name}.toml"
-        path.write_text(to_toml(link, *settings))
+        path.write_text(to_toml(link, CommonOptions(log_level="debug"), *settings))
         whole = [sys.executable, "-P", "-m", *command, f"--config={path}"]
         with self._lock:
             self._members[name] = Member(name, whole, self._spawn(name, whole))
@@ -93,6 +100,27 @@ class Plant:
                 continue
             target = self.directory / f"results.{output}"
             self.start(slot, ["sink"], SinkOptions(output=(f"{output}={target}",), sink=slot.partition("-")[0]))
+        self._wait_until_ready()
+
+    def _wait_until_ready(self, seconds: float = 60.0) -> None:
+        """As `emotion run` does: a sink that comes when a run is under way would begin in its middle."""
+        deadline = time.monotonic() + seconds
+        while not self.ready() or set(self.progress().sinks) < set(SINKS):
+            assert time.monotonic() < deadline, "the workers do not become ready"
+            time.sleep(0.05)
+
+    def ready(self) -> bool:
+        """Whether all processes that are kept running are up: those that stand by, too."""
+        told = [json.loads(text) for text in self.patiently(lambda s: s.workers()).values()]
+        up = {about["pid"] for about in told}
+        ready = {about["pid"] for about in told if about["ready"]}
+        with self._lock:
+            members = [m for m in self._members.values() if m.wanted]
+            stand_by = any(m.name == "lines-1" for m in members)
+            return (
+                all(m.process.poll() is None and m.process.pid in up for m in members)
+                and sum(m.process.pid not in ready for m in members) <= stand_by
+            )
 
     def start_producer(self, options: ProducerOptions) -> None:
         self.start("producer", ["producer"], options)
@@ -111,7 +139,7 @@ class Plant:
             )
 
     def _keep(self) -> None:
-        while not self._end.wait(0.05):
+        while not self._end.wait(LOOK):
             with self._lock:
                 for member in self._members.values():
                     code = member.process.poll()
@@ -122,7 +150,7 @@ class Plant:
                         member.codes.append(code)
                     elif member.name == "producer" and code == 0 and self._all_sent():
                         member.wanted = False
-                    elif time.monotonic() - member.ended_at > 0.2:
+                    elif time.monotonic() - member.ended_at > RESTART:
                         member.process, member.ended_at = self._spawn(member.name, member.command), None
                         self.restarts[member.name.partition("-")[0]] += 1
             self._measure()
@@ -159,17 +187,25 @@ class Plant:
             time.sleep(0.05)
         raise AssertionError(f"{name} does not come back")
 
-    def running(self, name: str) -> bool:
-        with self._lock:
-            return self._members[name].process.poll() is None
+    def freeze(self, name: str, seconds: float) -> None:
+        """Stop a process; it wakes up after some seconds. Returns at once."""
+        self.signal(name, signal.SIGSTOP)
+        thaw = threading.Timer(seconds, self.signal, (name, signal.SIGCONT))
+        thaw.daemon = True
+        thaw.start()
+        self._frozen.append(thaw)
+
+    def wait_until_thawed(self) -> None:
+        """Until all frozen processes go on."""
+        while self._frozen:
+            self._frozen.pop().join()
 
     def cpu_seconds(self) -> dict[str, float]:
         """Processor time of each process so far."""
         used = {}
         for name, member in self._members.items():
             with contextlib.suppress(OSError):
-                parts = Path(f"/proc/{member.process.pid}/stat").read_text().rpartition(")")[2].split()
-                used[name] = (int(parts[11]) + int(parts[12])) / CLOCK_TICKS
+                used[name] = cpu_seconds(member.process.pid)
         return used
 
     def stop(self, names: Sequence[str], patience: float = 20.0) -> dict[str, int | None]:
@@ -193,6 +229,11 @@ class Plant:
                 codes[member.name] = None
         return codes
 
+    def note(self, text: str) -> None:
+        """Write down what happens when, beside the logs of the processes."""
+        with (self.directory / "faults.log").open("a") as file:
+            file.write(f"{datetime.now(UTC):%H:%M:%S.%f} {text}\n")
+
     # --- looking -----------------------------------------------------------------------------------------
 
     def patiently(self, call: Callable[[Streams], T], seconds: float = 30.0) -> T:
@@ -209,14 +250,6 @@ class Plant:
     def progress(self) -> Progress:
         return self.patiently(lambda s: s.progress())
 
-    def shown(self, cameras: Sequence[str], epoch: str) -> int:
-        """Frames that every sink has shown."""
-        progress = self.progress()
-        return min(
-            (sum(progress.shown.get((sink, c, epoch), 0) for c in cameras) for sink in SINKS),
-            default=0,
-        )
-
     def close(self) -> None:
         """End everything."""
         self._end.set()
@@ -229,8 +262,16 @@ class Plant:
         self.proxy.close()
         self.server.stop()
 
-    def logs(self) -> Mapping[str, str]:
-        return {p.stem: p.read_text(errors="replace") for p in sorted(self.directory.glob("*.log"))}
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process so far."""
+    parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(parts[11]) + int(parts[12])) / CLOCK_TICKS
+
+
+def shown_everywhere(progress: Progress, cameras: Sequence[str], epoch: str) -> int:
+    """Frames that every sink has shown."""
+    return min(sum(progress.shown.get((sink, c, epoch), 0) for c in cameras) for sink in SINKS)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """Workers of the chaos program: stages that take no time, in the worker loop that all stages run in.
 
-`python -m tests.chaos.stages detector|classifier --config=FILE`. The pictures say in a comment what is to happen
-to those who decode them: some kill the process, some hang it, some raise. Results carry the frame's number, so
-that a result that belongs to another frame is noticed.
+`python -m tests.chaos.stages detector|slow-detector|classifier --config=FILE`. The pictures say in a
+comment what is to happen to those who decode them: some kill the process, some hang it, some raise. Results carry
+the frame's number, so that a result that belongs to another frame is noticed.
 """
 
 import os
@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -38,7 +39,8 @@ from shared.worker import Route, serve
 SPEC = ModelSpec("chaos", 4, 0.1)
 LABELS = ("yes", "no")
 POISONS = ("crash-detector", "stall-detector", "raise-detector", "crash-classifier", "raise-classifier")
-SECONDS_PER_FRAME = 0.001
+SLOWLY = 0.008
+"""Seconds that a slow detector takes for a frame, so that a run lasts until all faults have occurred."""
 
 
 def picture(poison: str = "") -> bytes:
@@ -78,7 +80,10 @@ def suffer(poison: bytes, stage: str) -> None:
 
 
 class Detector:
-    """Finds one face in each picture, at x = seq, with the seq as its pixels."""
+    """Finds one face in each picture, at x = seq, with the seq as its pixels, after some seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
 
     def open(self) -> None:
         pass
@@ -87,7 +92,7 @@ class Detector:
         return [self._find(frame) for frame in batch]
 
     def _find(self, frame: Frame) -> Detections:
-        time.sleep(SECONDS_PER_FRAME)
+        time.sleep(self._seconds)
         decode_jpeg(frame.jpeg, color=False)
         length = int.from_bytes(frame.jpeg[4:6])
         poison = frame.jpeg[6 : 4 + length]
@@ -128,11 +133,11 @@ class Classifier:
         pass
 
 
-def run_detector(values: Values) -> None:
+def run_detector(values: Values, seconds: float = 0.001) -> None:
     """Serve until told to stop."""
     serve(
         "detector",
-        Detector(),
+        Detector(seconds),
         lambda s: Route(
             "detector",
             s.keys.frames,
@@ -169,6 +174,9 @@ def run_classifier(values: Values) -> None:
 
 COMMANDS = {
     "detector": Command("chaos-detector", "A detector for the chaos program.", (LinkOptions,), run_detector),
+    "slow-detector": Command(
+        "chaos-detector", "One that takes its time.", (LinkOptions,), partial(run_detector, seconds=SLOWLY)
+    ),
     "classifier": Command("chaos-classifier", "A classifier for it.", (LinkOptions,), run_classifier),
 }
 
