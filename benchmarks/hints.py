@@ -26,7 +26,7 @@ from typing import Any
 from detector_worker.cascade import LARGE
 from detector_worker.detector import Detector
 from detector_worker.schedule import due, is_coarse, strip
-from emotion.analyzer import _Nobody
+from emotion.analyzer import Nobody
 from producer.factory import make_source
 from producer.jpeg import to_jpeg
 from producer.source import Context, parse_source
@@ -58,7 +58,7 @@ class Run:
 def read(source: str) -> list[Frame]:
     """All frames of a clip as they travel."""
     spec = parse_source(source)
-    clip = make_source(spec, "lossless", ProducerOptions(), Context(Event(), _Nobody()))
+    clip = make_source(spec, "lossless", ProducerOptions(), Context(Event(), Nobody()))
     clip.open()
     frames: list[Frame] = []
     while (picture := clip.read()) is not None:

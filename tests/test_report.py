@@ -209,7 +209,9 @@ def test_faces_are_kept_in_a_folder_that_is_ours_alone(tmp_path: Path) -> None:
     assert sorted((s.camera, s.emotion, s.track, s.seq) for s in found) == [
         ("hall", "happy", 1, 0), ("hall", "sad", 2, 0),
     ]  # fmt: skip
-    assert cv2.imread(str(next((tmp_path / "faces" / "hall").iterdir()))).shape[:2] == (42, 42)
+    cut = cv2.imread(str(next((tmp_path / "faces" / "hall").iterdir())))
+    assert cut is not None
+    assert cut.shape[:2] == (42, 42)
     holiday = tmp_path / "faces" / "hall" / "happy-0990-1-2-3.jpg"  # named like ours, but it is not
     cv2.imwrite(str(holiday), picture())
     assert len(face_files.load(tmp_path / "faces")) == 2
@@ -283,7 +285,7 @@ def test_faces_are_cut_out_of_the_source(ran: Path, monkeypatch: pytest.MonkeyPa
     found = from_sources(told, blur=False)
     assert [s.emotion for s, _ in found] == ["happy"]
     sharp, hidden, ours = (
-        cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+        np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
         for ((_, jpeg),) in (found, from_sources(told, blur=True), kept(Path("faces"))[:1])
     )
     # The run kept the same face, of this frame or one like it.
