@@ -2,7 +2,8 @@
 
 Usage: python benchmarks/tracks.py [DATA]
 
-DATA holds `video/`: `fer_test.mp4` (one face), `pyfeat_no_face.mp4` (none), a GIF in which two people walk by. The
+DATA holds `video/`: `fer_test.mp4` (one face), `pyfeat_no_face.mp4` (none), a GIF in which two people walk by; and
+`faces/`, photographs of groups, over which a camera pans (`benchmarks/pans.py`). The
 sample that comes along is measured, too: where its four portraits are is known. Detector and classifier run once
 over each clip. "raw" is what they say frame by frame, with ids by overlap from one frame to the next; "kept" is
 what the sink makes of it with its default settings.
@@ -16,12 +17,14 @@ what the sink makes of it with its default settings.
 
 import itertools
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
 
+from benchmarks.pans import pan
 from emotion.analyzer import Analyzer
 from samples.make_sample import ACTS, pose
 from shared.messages import Box, Emotions, FrameInfo, Prediction
@@ -199,6 +202,10 @@ def main(data: Path) -> None:
             seen = watch(frames)
             print(row(clip.stem, frames, seen, one=clip.suffix != ".gif"), flush=True)
             parts += stretches(tracks(seen))
+        for n, photo in enumerate(sorted((data / "faces").glob("2*.jpg"))):
+            with tempfile.TemporaryDirectory() as folder:
+                frames = read(analyzer, str(pan(photo, Path(folder) / "pan.mp4", seed=n)))
+            print(row(f"pan over {photo.stem}", frames, watch(frames), one=False), flush=True)
     pairs = [(a, b) for a, b in itertools.permutations(parts, 2) if a[0] != b[0]]
     found = [delay(a, b, label) for (_, a), (label, b) in pairs]
     added = [seconds for seconds in found if seconds is not None]

@@ -4,6 +4,7 @@ A sink name is a consumer group with one active process under a lease; a second 
 the process before it read but did not show is still pending under the same consumer name and is read first.
 """
 
+import contextlib
 import itertools
 import logging
 import math
@@ -86,8 +87,9 @@ class Sink:
         try:
             self._service.keep_connected(self._connected)
         finally:
-            for output in self._outputs:
-                output.close()
+            with contextlib.ExitStack() as closing:  # all are closed, also behind one whose disk is full
+                for output in self._outputs:
+                    closing.callback(output.close)
 
     def _connected(self) -> None:
         streams = self._streams

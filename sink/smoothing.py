@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 FLOOR = 1e-3
 """Probabilities below count as this, so that one frame cannot rule a label out for long."""
 LEAD = 0.2
-"""A label takes over at once when it is more probable than the one shown by this much ..."""
+"""A label that the newest frame agrees with takes over when it leads the one shown by this much,"""
 HOLD = 0.24
-"""... or when it has been the most probable for this many seconds. If it was so in every frame of them, or all but
+"""or when it has been the most probable for this many seconds. If it was so in every frame of them, or all but
 single ones, the average begins anew with them: a face that was very sure before changes as fast as any."""
 _INSTANT = 1e-3
 """Seconds within which two times are the same."""
@@ -107,7 +107,9 @@ class Smoother:
         if best != self.rival:
             self.rival, self.rival_since = best, self.time
         lead = averaged[best] - averaged[self.label]
-        if self.label < 0 or lead >= LEAD or self._held(self.rival_since):
+        wins = lead >= LEAD or self._held(self.rival_since)
+        # What leads only because of frames long past is skipped: the face is on its way to something else.
+        if self.label < 0 or (wins and best == self.run.label):
             self.label = best
         return averaged
 

@@ -1,5 +1,6 @@
 """The output `video=FILE.mp4`: annotated frames as H.264 in a file that plays even when the run is killed."""
 
+import contextlib
 from collections import deque
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from shared.errors import EmotionError
 from shared.messages import Mode
 from sink.draw import Rate, annotate, plate
+from sink.fragments import trim
 from sink.output import Image, Result
 
 MARK = "emotion-stream"
@@ -211,6 +213,7 @@ class _Encoder:
         self.size = max(16, size[0] + size[0] % 2), max(16, size[1] + size[1] % 2)
         self._path = path
         self._ticks = -1
+        self._broken = False
         try:
             options = {"movflags": _MOVFLAGS[mode], "flush_packets": "1"}
             self._container = av.open(str(path), "w", format="mp4", options=options)
@@ -240,15 +243,25 @@ class _Encoder:
             raise self._failed(e) from e
 
     def close(self) -> None:
-        try:
-            self._mux(None)
-        finally:
+        failure: EmotionError | None = None
+        if not self._broken:
             try:
+                self._mux(None)
                 self._container.close()
+            except EmotionError as e:
+                failure = e
             except (av.FFmpegError, OSError) as e:
-                raise self._failed(e) from e
+                failure = self._failed(e)
+        if self._broken:
+            with contextlib.suppress(av.FFmpegError, OSError):
+                self._container.close()
+            with contextlib.suppress(OSError):
+                trim(self._path)
+        if failure is not None:
+            raise failure
 
     def _failed(self, e: Exception) -> EmotionError:
+        self._broken = True
         reason = getattr(e, "strerror", None) or str(e) or type(e).__name__
         return EmotionError(f"cannot write video {self._path}: {reason}")
 

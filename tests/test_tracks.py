@@ -580,10 +580,10 @@ def test_a_real_face_keeps_one_number_and_flickers_less() -> None:
     if not path.exists():
         pytest.skip("needs fer_test.mp4")
     clip = cv2.VideoCapture(str(path))
-    images = [np.asarray(clip.read()[1], np.uint8) for _ in range(50)]
+    images = [np.asarray(clip.read()[1], np.uint8) for _ in range(115)]
     kept = by_default()
     lives: dict[int, list[Face]] = {}
-    for frame in look(images, [n / 25 for n in range(50)]):
+    for frame in look(images, [n / 25 for n in range(115)]):
         for found in kept.follow(frame)[0]:
             if found.confirmed and found.box.width > 80:
                 lives.setdefault(found.track, []).append(found)
@@ -592,5 +592,5 @@ def test_a_real_face_keeps_one_number_and_flickers_less() -> None:
     raw = [max(range(7), key=f.raw.__getitem__) for f in life]
     shown = [f.label for f in life]
     flicker = [sum(a != b for a, b in itertools.pairwise(x)) for x in (raw, shown)]
-    if flicker[1] > flicker[0] / 3:
-        pytest.xfail(f"label changes, raw and shown: {flicker}; the goal is a third")
+    assert flicker[0] >= 6
+    assert flicker[1] <= flicker[0] / 3
