@@ -10,6 +10,7 @@ what the sink makes of it with its default settings.
 
 - ids: numbers that the clip's people were given; switches: how often one of them got another number than before.
 - false: faces that are none of these people, each number once; per minute, those that were confirmed.
+  In pans over groups, people nearer or farther than most are counted here, too.
 - changes: how often the label of a confirmed track changes, per second.
 - delay: real stretches in which one raw label prevails are put one behind the other: from the first raw label that
   is new to the first kept one.
