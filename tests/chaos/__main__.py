@@ -10,7 +10,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.chaos.live import live_wave
@@ -26,22 +27,41 @@ WAVES: Mapping[str, Callable[[Plant, random.Random], Outcome]] = {
 """Lossless with stages that take no time; lossless with the real ones; live."""
 
 
+TOGETHER = (("lossless", "real"), ("live",))
+"""What runs at the same time. Live has the machine to itself, because it is about time."""
+
+
+def _run(directory: Path, seed: int, number: int, kinds: Sequence[str]) -> list[tuple[str, Outcome]]:
+    """One wave of each kind, at the same time; what each does follows from the seed, whatever runs beside it."""
+
+    def wave(kind: str) -> Outcome:
+        with plant(directory / f"{number}-{kind}", kind) as made:
+            return WAVES[kind](made, random.Random(f"{seed} {number} {kind}"))
+
+    if not kinds:
+        return []
+    with ThreadPoolExecutor(len(kinds)) as pool:
+        return list(zip(kinds, pool.map(wave, kinds), strict=True))
+
+
 def main() -> int:
     """Returns the exit code: 0 if all invariants held. Arguments choose among the waves."""
     kinds = sys.argv[1:] or [*WAVES]
+    if unknown := set(kinds) - set(WAVES):
+        print(f"there is no {', '.join(sorted(unknown))}: choose among {', '.join(WAVES)}", file=sys.stderr)
+        return 2
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
     minutes = float(os.environ.get("CHAOS_MINUTES") or 0)
     print(f"CHAOS_SEED={seed}", flush=True)
-    chance = random.Random(seed)
     keep = os.environ.get("CHAOS_KEEP")
     directory = Path(keep or tempfile.mkdtemp(prefix="chaos-"))
     report = Report(seed)
     began = time.monotonic()
     try:
         for number in range(1000):
-            for kind in kinds:
-                with plant(directory / f"{number}-{kind}", kind) as made:
-                    report.add(kind, WAVES[kind](made, chance))
+            for together in TOGETHER:
+                for kind, outcome in _run(directory, seed, number, [k for k in together if k in kinds]):
+                    report.add(kind, outcome)
             if time.monotonic() - began > minutes * 60 or report.failed:
                 break
     finally:
