@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from classifier_worker.backend import Backend
-from classifier_worker.openvino_backend import OpenVinoBackend
+from classifier_worker.openvino_backend import REBUILT, OpenVinoBackend
 from classifier_worker.tensorflow_backend import TensorFlowBackend
 from models.calibration import softmax
+from shared.errors import UsageError
 from shared.manifest import Manifest
 from shared.messages import Detections, Emotions, Message, ModelSpec, Outcome, Prediction
 from shared.options import ClassifierOptions
@@ -19,8 +20,9 @@ class Classifier:
     def __init__(self, options: ClassifierOptions, manifest: Manifest) -> None:
         """
         Raises:
-            EmotionError: the model has no head of the name asked for.
+            UsageError: the model has no head or precision of the name asked for.
         """
+        check_served(options, manifest)
         self._manifest = manifest
         self._head = manifest.head(options.head or manifest.default_head)
         self._backend = make_backend(options, manifest, self._head.name)
@@ -82,6 +84,25 @@ class Classifier:
 
 def _describe(model: ModelSpec) -> str:
     return f"{model.id} ({model.size} px, margin {model.margin:g})"
+
+
+def check_served(options: ClassifierOptions, manifest: Manifest) -> None:
+    """Look before anything starts whether the model has what is asked for.
+
+    Raises:
+        UsageError: it has no head, or no precision, of that name.
+    """
+    heads = [head.name for head in manifest.heads]
+    if options.head is not None and options.head not in heads:
+        raise UsageError(f"--head: the model has no head {options.head!r}; it has: {', '.join(heads)}")
+    precisions = [name for name in manifest.files if name != "weights"]
+    if "weights" in manifest.files:
+        precisions += [name for name in REBUILT if name not in precisions]
+    if options.backend == "openvino" and options.precision not in precisions:
+        raise UsageError(
+            f"--precision: the model in {manifest.directory} has no precision {options.precision!r};"
+            f" it has: {', '.join(precisions)}"
+        )
 
 
 def make_backend(options: ClassifierOptions, manifest: Manifest, head: str) -> Backend:

@@ -16,6 +16,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from classifier_worker.classifier import check_served
 from emotion.page import Page, settle_page
 from emotion.report.run import Gathered, check_report
 from emotion.server import EmbeddedServer
@@ -25,6 +26,7 @@ from producer.loop import check_recordings, plan
 from producer.source import SourceSpec
 from shared.cli import Command, Values
 from shared.errors import EmotionError, UsageError
+from shared.manifest import DEFAULT_ARTIFACTS, load_manifest
 from shared.options import (
     ClassifierOptions,
     CommonOptions,
@@ -41,7 +43,7 @@ from shared.service import Service, open_streams
 from shared.settings import build, to_toml
 from shared.streams import Progress, Streams
 from sink.follow import following
-from sink.outputs import files, truncate
+from sink.outputs import files, truncate, written
 from sink.outputs import parse as check_outputs
 from sink.stats import Stats
 from sink.web.address import tell
@@ -130,6 +132,8 @@ class Run:
         Raises:
             EmotionError: something ended the run; what was done before is kept.
         """
+        model = build(ModelOptions, self._values).model
+        check_served(build(ClassifierOptions, self._values), load_manifest(Path(model or DEFAULT_ARTIFACTS)))
         check_recordings(self._producer)
         check_outputs(self._sink.output)
         check_report(self._options.report, self._sink.output)
@@ -302,7 +306,7 @@ class Run:
         summary["appended"] = self._progress.work.get("producer", 0)
         summary["dead_letters"] = dead
         summary["restarts"] = self._supervisor.restarts
-        summary["outputs"] = files(self._page.outputs)
+        summary["outputs"] = written(self._page.outputs)
         self._gathered.write(self._show.notice, summary)
         return summary
 

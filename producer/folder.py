@@ -18,7 +18,8 @@ MAX_FILE_BYTES = 512 * 1024 * 1024
 
 
 class Pictures:
-    """The pictures of a folder (not of folders inside it), a glob (`**` goes deep) or a list, in natural order.
+    """The pictures of a folder (not of folders inside it, nor hidden ones), a glob (`**` goes deep) or a list, in
+    natural order.
 
     A picture that cannot be read takes its place as an error. The list is made on opening: a folder that grows or
     shrinks meanwhile shifts what a restarted producer takes for picture number `start`.
@@ -68,7 +69,7 @@ def list_pictures(spec: SourceSpec) -> list[Path]:
         return [Path(f) for f in spec.files]
     if os.path.isdir(spec.target):
         try:
-            found = [Path(spec.target) / name for name in os.listdir(spec.target)]
+            found = [Path(spec.target) / name for name in os.listdir(spec.target) if name[0] != "."]
         except OSError as e:
             raise EmotionError(f"folder {printable(spec.target)} cannot be listed ({e.strerror})") from e
     else:

@@ -87,6 +87,17 @@ def files(specs: Sequence[str]) -> list[str]:
     return [target for kind, _, target in (spec.partition("=") for spec in specs) if kind not in FOR_EYES]
 
 
+def written(specs: Sequence[str]) -> list[str]:
+    """The same after a run. Of a video, the files that there are: one for each camera, and further ones where a
+    sink that was started again went on."""
+    found: list[str] = []
+    for kind, _, target in (spec.partition("=") for spec in specs if not spec.startswith(FOR_EYES)):
+        path = Path(target)
+        parts = [path, *sorted({*_siblings(path)} - {path})] if kind == "video" else []
+        found += [str(part) for part in parts if part.is_file()] if parts else [target]
+    return found
+
+
 def web_address(specs: Sequence[str]) -> Address | None:
     """Where these outputs serve a page; None where they do not.
 

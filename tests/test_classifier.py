@@ -14,7 +14,7 @@ from classifier_worker.classifier import Classifier
 from classifier_worker.openvino_backend import OpenVinoBackend
 from classifier_worker.tensorflow_backend import TensorFlowBackend
 from models.artifact import Artifact, write_manifest
-from shared.errors import EmotionError
+from shared.errors import EmotionError, UsageError
 from shared.manifest import DEFAULT_ARTIFACTS, Manifest, load_manifest
 from shared.messages import (
     Box,
@@ -146,13 +146,13 @@ def test_pass_on_keeps_the_place(classifier: Classifier, manifest: Manifest) -> 
 
 
 def test_a_wrong_head_is_refused(manifest: Manifest) -> None:
-    with pytest.raises(EmotionError, match="no head 'valence'; it has: fer2013, consensus"):
+    with pytest.raises(UsageError, match="no head 'valence'; it has: fer2013, consensus"):
         Classifier(replace(OPTIONS, head="valence"), manifest)
 
 
 def test_a_wrong_precision_is_refused(manifest: Manifest) -> None:
-    with pytest.raises(EmotionError, match="no precision 'int8'; it has: fp32"):
-        Classifier(replace(OPTIONS, precision="int8"), manifest).open()
+    with pytest.raises(UsageError, match="no precision 'int8'; it has: fp32"):
+        Classifier(replace(OPTIONS, precision="int8"), manifest)
 
 
 def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:

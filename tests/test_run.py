@@ -385,7 +385,8 @@ BAD = {
     "unreachable server": (("--source=sample", "--redis=redis://:secret@127.0.0.1:1/0"), 1, "cannot be reached"),
     "no such cascade": (("--source=sample", "--cascade=cat"), 2, "cat"),
     "no such model": (("--source=sample", "--model={tmp}"), 1, "manifest.json"),
-    "no such precision": (("--source=sample", "--precision=int2"), 1, "int2"),
+    "no such precision": (("--source=sample", "--precision=int2"), 2, "int2"),
+    "no such head": (("--source=sample", "--head=valence"), 2, "valence"),
     "several shards": (("--source=sample", "--shards=2"), 2, "--shards"),
     "nowhere to write": (("--source=sample", "--output=jsonl=/proc/none/x.jsonl"), 1, "/proc/none"),
 }

@@ -18,7 +18,7 @@ from sink.appender import OutputClosed
 from sink.draw import COLOURS, Rate, annotate, plate
 from sink.jsonl import JsonLines
 from sink.output import Face, Image, Result
-from sink.outputs import open_outputs, parse, truncate
+from sink.outputs import open_outputs, parse, truncate, written
 from sink.video import Video
 
 ROOT = Path(__file__).parents[1]
@@ -373,6 +373,8 @@ def test_truncate_removes_what_earlier_runs_left_and_nothing_else(tmp_path: Path
             output.close()
     (tmp_path / "v-party.mp4").write_bytes(b"a clip of somebody else")
     (tmp_path / "v-notes.txt").write_text("notes")
+    names = [Path(name).name for name in written([*specs, "window", "web=127.0.0.1:0", "jsonl=-"])]
+    assert names == ["r.jsonl", "v.mp4", "v-hall.mp4", "v.002.mp4", "-"]
     truncate(specs)
     assert {p.name for p in tmp_path.iterdir()} == {"r.jsonl", "v-party.mp4", "v-notes.txt"}
     assert (tmp_path / "r.jsonl").read_bytes() == b""

@@ -289,6 +289,13 @@ def test_globs_go_deep(tmp_path: Path) -> None:
     assert len(read_all(f"{tmp_path}/*.jpg")) == 1
 
 
+def test_hidden_files_of_a_folder_are_no_pictures(tmp_path: Path) -> None:
+    """What is copied, or thrown away, often lies there as `.x.jpg` or `._x.jpg` for a while."""
+    for name in ("1.jpg", ".1.jpg", "._2.jpg"):
+        (tmp_path / name).write_bytes(encoded(".jpg", noise()))
+    assert len(read_all(str(tmp_path))) == len(read_all(f"{tmp_path}/*.jpg")) == 1
+
+
 def test_an_empty_folder_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(EmotionError, match=r"no pictures in .*: supported are JPEG, PNG, BMP, WebP, TIFF"):
         read_all(str(tmp_path))
