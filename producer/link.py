@@ -26,7 +26,7 @@ LEASE_TTL = 5.0
 LEASE_PATIENCE = 6.0
 """Seconds to wait for a lease, and for the server at the start: a killed producer's lease runs out meanwhile."""
 FIRST_WAIT = 0.05
-LONGEST_WAIT = 2.0
+LONGEST_WAIT = 1.0
 """Seconds between two attempts to reach the server."""
 
 

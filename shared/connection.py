@@ -18,7 +18,7 @@ SOCKET_TIMEOUT = 10.0
 """Seconds; well above the longest BLOCK."""
 
 FIRST_WAIT = 0.05
-LONGEST_WAIT = 2.0
+LONGEST_WAIT = 1.0
 
 
 def connect(url: str, password_file: str | None = None, slot: int | None = None) -> "redis.Redis":

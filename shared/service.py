@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 TICK = 1.0
 """Seconds between two heartbeats and housekeepings."""
+STEADY = 0.5
+"""Seconds of work after which a lost connection is a new trouble, not the last one going on."""
 LIVE_WITHIN = 15.0
 """Seconds without a turn of the loop after which a process counts as dead."""
 
@@ -121,7 +123,7 @@ class Service:
             try:
                 loop()
             except RedisError as e:
-                if time.monotonic() - started > 2 * LONGEST_WAIT:
+                if time.monotonic() - started > STEADY:
                     wait = FIRST_WAIT
                 level = logging.WARNING if wait == FIRST_WAIT else logging.DEBUG
                 log.log(level, "Redis: %s: trying again", redact_url(str(e)))

@@ -6,11 +6,12 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError, ResponseError
 
 import producer.link
 from emotion.server import EmbeddedServer
@@ -207,6 +208,25 @@ def test_a_sink_that_only_lost_its_connection_goes_on(streams: Streams) -> None:
     thread.join(10)
     assert not thread.is_alive()
     assert [r.info.seq for r in kept.results] == [0, 1, 2, 3]
+
+
+def test_after_some_work_a_lost_connection_is_a_new_trouble() -> None:
+    """Else every trouble in the seconds after one that took long would take as long."""
+    service = Service("test", "", CommonOptions())
+    calls: list[float] = []
+
+    def loop() -> None:
+        calls.append(time.monotonic())
+        if len(calls) == 5:
+            time.sleep(0.6)
+        if len(calls) == 6:
+            service.stop.set()
+        raise ConnectionError
+
+    service.keep_connected(loop)
+    waits = [after - before for before, after in pairwise(calls)]
+    assert waits[3] >= 0.4  # four troubles at once: patience grows
+    assert 0.6 <= waits[4] < 0.6 + 0.4
 
 
 def cut_off(streams: Streams, other: Streams) -> None:
