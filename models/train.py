@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import duplicates, evaluate, runlog, trainable, weights
 from models.assess import truth
@@ -37,6 +38,9 @@ FROZEN: Values = {
     "label_smoothing": 0.0, "dropout": 0.0, "weight_decay": 0.0, "optimizer": "adamw", "learning_rate": 1e-3,
 }  # fmt: skip
 """Defaults of the recipe `frozen`, as in the original: Adam on the plain images."""
+
+OURS = ".npz"
+"""Ending of a file with weights of ours (`models.weights`); any other is taken for ImageNet's."""
 
 WARM_UP = 0.05
 """Share of all steps in which the learning rate rises to its peak (schedule cosine)."""
@@ -167,8 +171,11 @@ def prepare(options: TrainOptions, data: Data) -> tuple[Any, Any, dict[str, Any]
         model = trainable.build_trainable(
             options.size, data.heads, widths, options.batch_norm, options.dropout, model=kind
         )
-        if options.weights != "none":
+        if options.weights.endswith(OURS):
+            trainable.go_on_from(model, weights.load(Path(options.weights), data.heads, widths))
+        elif options.weights != "none":
             trainable.start_from(model, trainable.imagenet(options.weights, options.size))
+        trainable.freeze(model, options.freeze)
         jitter = Jitter() if options.augmentation else NONE
 
         def vary(pixels: Any, rng: np.random.Generator) -> Any:
@@ -232,7 +239,10 @@ def train(options: TrainOptions, runs: Path, folder: Path | None = None) -> Path
     Raises:
         EmotionError: see `load_data`, `models.trainable.imagenet` and `restore`.
     """
-    if options.weights != "none" and options.width != 1 and options.recipe == "full":
+    ours = options.weights.endswith(OURS)
+    if ours and (options.batch_norm or options.recipe == "frozen"):
+        raise UsageError("--weights FILE.npz goes with neither --batch-norm (it is folded in) nor --recipe frozen")
+    if options.weights != "none" and not ours and options.width != 1 and options.recipe == "full":
         raise UsageError("--width other than 1 fits no ImageNet weights: add --weights none")
     if options.recipe == "frozen" and (options.teacher or options.mix != "none"):
         raise UsageError("--recipe frozen takes neither --teacher nor --mix")
@@ -284,7 +294,7 @@ def finish(folder: Path, validation: Mapping[str, Any], data: Data, options: Tra
     probabilities = {head: np.asarray(p, np.float64) for head, p in predicted.items()}
     if options.recipe == "full":
         weights.save(folder / "weights.npz", trainable.fold(model))
-        np.save(folder / "training-hashes.npy", duplicates.hashes(data.training.pixels))
+        np.save(folder / "training-hashes.npy", trained_on(data.training, Path(options.weights)))
     measured = figures(probabilities, data.validation)
     runlog.write_json(folder / "metrics.json", measured)
     runlog.write_log(folder, evaluate.confusion(probabilities["fer2013"], data.validation.labels))
@@ -296,10 +306,21 @@ def finish(folder: Path, validation: Mapping[str, Any], data: Data, options: Tra
     log.info("done: %s", folder / "log.md")
 
 
+def trained_on(split: Split, start: Path) -> NDArray[np.uint64]:
+    """Hashes of the images of `split`, and of those that the weights it started from had seen."""
+    hashes = duplicates.hashes(split.pixels)
+    earlier = start.with_name("training-hashes.npy")
+    if start.suffix == OURS and earlier.exists():
+        hashes = np.union1d(hashes, np.load(earlier))
+    return hashes
+
+
 def run(values: Values) -> None:
     """Train as the settings say."""
     if values.get("recipe") == "frozen":
         values = {**FROZEN, **values}
+    elif str(values.get("weights", "")).endswith(OURS):
+        values = {"batch_norm": False, **values}
     options, runs = build(TrainOptions, values), Path(build(RunsOptions, values).runs)
     if options.name and (Path(options.name).name != options.name or options.name in (".", "..")):
         raise UsageError(f"--name {options.name!r}: not the name of a folder")

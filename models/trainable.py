@@ -112,6 +112,21 @@ def start_from(model: Any, base: Any) -> None:
             model.get_layer(name).set_weights([kernel, bias])
 
 
+def go_on_from(model: Any, weights: Weights) -> None:
+    """Copy folded weights into a model of `build_trainable` without batch normalisation: the inverse of `fold`."""
+    features = float(model.get_layer("features").scale)
+    for name in {key.partition("/")[0] for key in weights}:
+        kernel, bias = weights[f"{name}/kernel"], weights[f"{name}/bias"]
+        model.get_layer(name).set_weights([kernel / features if kernel.ndim == 2 else kernel, bias])
+
+
+def freeze(model: Any, blocks: int) -> None:
+    """Leave the first `blocks` of VGG16's five as they are. Before the model is compiled."""
+    for layer in model.layers:
+        if layer.name.startswith(tuple(f"block{b}_" for b in range(1, blocks + 1))):
+            layer.trainable = False
+
+
 def frozen_features(base: Any, pixels: Any) -> Any:
     """What the original recipe's head sees: features of gray / 255 in three channels, float32 [n, 4 * 512].
 

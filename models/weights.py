@@ -28,20 +28,23 @@ def heads_of(weights: Weights) -> tuple[str, ...]:
     return tuple(head for head in HEADS if f"{head}/kernel" in weights)
 
 
-def check(weights: Weights, heads: Sequence[str] = (), origin: str = "the network") -> Weights:
+def check(
+    weights: Weights, heads: Sequence[str] = (), origin: str = "the network", widths: Sequence[int] = ()
+) -> Weights:
     """`weights`, known to be complete: every name there, every shape right, every value finite.
 
     Args:
         weights: by name.
         heads: outputs of the network; none: those that are there.
         origin: where the weights come from.
+        widths: channels of the five blocks; none: as many as there are.
 
     Raises:
         EmotionError: they are not; the message names `origin` and the first fault.
     """
     heads = heads or heads_of(weights) or HEADS
     try:
-        table = shapes(heads, widths_of(weights), len(weights[f"{heads[0]}/bias"]))
+        table = shapes(heads, widths or widths_of(weights), len(weights[f"{heads[0]}/bias"]))
     except KeyError as e:
         raise EmotionError(f"{origin} has no weight {e.args[0]!r}: not a VGG16 of ours") from None
     for name, shape in table.items():
@@ -79,8 +82,8 @@ def save(path: Path, weights: Weights) -> None:
     np.savez(path, allow_pickle=False, **halves)
 
 
-def load(path: Path, heads: Sequence[str] = ()) -> Weights:
-    """Read an .npz file of weights as float32; with `heads`, those must be there and are taken.
+def load(path: Path, heads: Sequence[str] = (), widths: Sequence[int] = ()) -> Weights:
+    """Read an .npz file of weights as float32; with `heads`, those must be there and are taken; so with `widths`.
 
     Raises:
         EmotionError: it cannot be read, or is not a VGG16 with these `heads`.
@@ -90,7 +93,7 @@ def load(path: Path, heads: Sequence[str] = ()) -> Weights:
             weights = {name: archive[name].astype(np.float32) for name in archive.files}
     except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as e:
         raise EmotionError(f"weights {path} cannot be read ({type(e).__name__} {e})") from e
-    return check(weights, heads, str(path))
+    return check(weights, heads, str(path), widths)
 
 
 def from_openvino(path: Path, heads: Sequence[str]) -> Weights:

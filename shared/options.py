@@ -247,8 +247,11 @@ class TrainOptions(DataOptions):
     """What is trained, on what, and how."""
 
     weights: str = option(
-        "imagenet", "initial weights: imagenet (downloaded), none, or a file", metavar="imagenet|none|FILE"
+        "imagenet",
+        "initial weights: imagenet (downloaded), none, Keras' file of them, or a model's .npz to train on",
+        metavar="imagenet|none|FILE",
     )
+    freeze: int = option(0, "the first N of VGG16's five blocks stay as they are", low=0, high=5, metavar="N")
     recipe: str = option(
         "full",
         "full trains all layers; frozen is the original: ImageNet's layers as they are, 64 px, a small dense head",

@@ -81,7 +81,11 @@ def test_the_exported_network_says_what_the_trained_one_says(keras: Any, batch_n
     plain = network.build_vgg16(32, HEADS, widths)
     network.load_into(plain, folded)
     rebuilt = plain.predict(crops[..., None].astype(np.float32), verbose=0)
+    trained_further = trainable.build_trainable(32, HEADS, widths, batch_norm=False)
+    trainable.go_on_from(trained_further, folded)
+    again = trained_further.predict(crops[..., None].astype(np.float32), verbose=0)
     for head in HEADS:
+        np.testing.assert_allclose(again[head], expected[head], atol=1e-4)
         np.testing.assert_allclose(softmax(served[head]), expected[head], atol=1e-4)
         np.testing.assert_allclose(softmax(rebuilt[head]), expected[head], atol=1e-4)
 
@@ -118,6 +122,24 @@ def test_train_writes_everything_and_learns(keras: Any, data: Path, tmp_path: Pa
     assert weights.load(tmp_path / "one" / "weights.npz", HEADS)
     assert len(np.load(tmp_path / "one" / "training-hashes.npy")) == 112
     assert "Figures" in (tmp_path / "one" / "log.md").read_text()
+
+
+def test_a_finished_model_is_trained_further(keras: Any, data: Path, tmp_path: Path) -> None:
+    from models.train import COMMAND
+
+    rng = np.random.default_rng(0)
+    shapes = network.shapes(HEADS, trainable.scaled_widths(0.06))
+    weights.save(tmp_path / "a.npz", {name: rng.normal(0, 0.1, shape) for name, shape in shapes.items()})
+    np.save(tmp_path / "training-hashes.npy", np.array([7], np.uint64))
+    flags = [f"--weights={tmp_path / 'a.npz'}", "--freeze=2", "--epochs=2", "--name=more"]
+    assert COMMAND.main(command(data, tmp_path, *flags)) == 0
+    before = weights.load(tmp_path / "a.npz")
+    after = weights.load(tmp_path / "more" / "weights.npz")
+    for name, array in before.items():
+        assert np.array_equal(after[name], array) == name.startswith(("block1", "block2")), name
+    hashes = np.load(tmp_path / "more" / "training-hashes.npy")
+    assert len(hashes) == 113
+    assert 7 in hashes
 
 
 @pytest.fixture(scope="module")
@@ -269,6 +291,8 @@ def test_plateau_early_stopping_and_one_head(keras: Any, data: Path, tmp_path: P
         (["--data={data}", "--weights={data}/fer2013.csv"], 1, "does not hold VGG16's convolutions"),
         (["--data={data}", "--width=0.5"], 2, "--width other than 1"),
         (["--data={data}", "--recipe=frozen", "--weights=none"], 2, "needs ImageNet weights"),
+        (["--data={data}", "--weights=nowhere.npz"], 1, "nowhere.npz cannot be read"),
+        (["--data={data}", "--weights=nowhere.npz", "--batch-norm"], 2, "goes with neither"),
         (["--data={data}", "--name=a/b"], 2, "not the name of a folder"),
         (["--data={data}", *TINY[:3], "--teacher=nobody"], 1, "nobody/best.keras cannot be read"),
         (["--data={data}", "--recipe=frozen", "--mix=mixup"], 2, "takes neither --teacher nor --mix"),
