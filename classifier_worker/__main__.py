@@ -9,7 +9,7 @@ from shared.cli import Command, Values
 from shared.manifest import DEFAULT_ARTIFACTS, load_manifest
 from shared.messages import Detections, Emotions, decode_detections, encode_emotions
 from shared.metrics import Metrics
-from shared.options import ClassifierOptions, LinkOptions, ModelOptions
+from shared.options import ClassifierOptions, CommonOptions, LinkOptions, ModelOptions
 from shared.settings import build
 from shared.streams import Streams
 from shared.worker import Route, serve
@@ -55,7 +55,7 @@ def run(values: Values) -> None:
 COMMAND = Command(
     "classifier",
     "Label faces with emotions: stream `faces` in, stream `emotions` out.",
-    (LinkOptions, ClassifierOptions, ModelOptions),
+    (LinkOptions, ClassifierOptions, ModelOptions, CommonOptions),
     run,
 )
 

@@ -9,7 +9,7 @@ from shared.cli import Command, Values
 from shared.manifest import DEFAULT_ARTIFACTS, load_manifest
 from shared.messages import Detections, Frame, decode_frame, encode_detections
 from shared.metrics import Metrics
-from shared.options import DetectorOptions, LinkOptions, ModelOptions
+from shared.options import CommonOptions, DetectorOptions, LinkOptions, ModelOptions
 from shared.settings import build
 from shared.streams import Streams
 from shared.worker import Route, serve
@@ -49,7 +49,7 @@ def run(values: Values) -> None:
 COMMAND = Command(
     "detector",
     "Find faces: stream `frames` in, stream `faces` out.",
-    (LinkOptions, DetectorOptions, ModelOptions),
+    (LinkOptions, DetectorOptions, ModelOptions, CommonOptions),
     run,
 )
 

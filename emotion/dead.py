@@ -27,7 +27,7 @@ from shared.messages import (
     encode_frame,
     salvage,
 )
-from shared.options import CommonOptions, LinkOptions
+from shared.options import CommonOptions, ServerOptions
 from shared.service import Service, open_streams
 from shared.settings import build, option
 from shared.streams import Entry, Streams, id_seconds
@@ -121,7 +121,7 @@ def run(values: Values) -> None:
         EmotionError: a letter is not there or cannot be replayed, or the server cannot be reached.
         UsageError: letters are named wrongly, or not at all.
     """
-    options, link = build(DeadOptions, values), build(LinkOptions, values)
+    options = build(DeadOptions, values)
     for letter in options.letter:
         if not STREAM_ID.fullmatch(letter):
             raise UsageError(f"{clean(letter)!r} is not the id of a dead letter; `emotion dead list` tells them")
@@ -129,7 +129,7 @@ def run(values: Values) -> None:
         raise UsageError(f"{options.action}: name letters by their ids, or all of them with --all")
     if options.action == "show" and len(options.letter) != 1:
         raise UsageError("show: name one letter by its id")
-    streams = open_streams(link, Service("dead", "", build(CommonOptions, values)))
+    streams = open_streams(build(ServerOptions, values), Service("dead", "", CommonOptions()))
     ACTIONS[options.action](streams, options)
 
 
@@ -265,6 +265,6 @@ ACTIONS: Mapping[str, Callable[[Streams, DeadOptions], None]] = {
 COMMAND = Command(
     "dead",
     "List, show, replay or drop the messages that could not be processed.",
-    (DeadOptions, LinkOptions),
+    (DeadOptions, ServerOptions),
     run,
 )

@@ -122,6 +122,7 @@ COMMAND = Command(
     "Measure the model that is served, on labelled faces.",
     (EvaluateOptions, PrintOptions, ClassifierOptions, ModelOptions),
     run,
+    without=("classify_wait", "classify_batch"),
 )
 
 if __name__ == "__main__":

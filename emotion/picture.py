@@ -235,4 +235,6 @@ COMMAND = Command(
     "Find the faces in pictures and label them with emotions.",
     (PictureOptions, OutputOption, ShowOptions, DetectorOptions, ClassifierOptions, ModelOptions),
     run,
+    first=("image", "output", "json", "window"),
+    without=("scan_every", "detect_batch", "classify_wait", "classify_batch"),
 )

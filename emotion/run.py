@@ -412,14 +412,27 @@ COMMAND = Command(
     "Run the whole pipeline on this machine: sources in, faces with emotions out.",
     (
         ProducerOptions,
-        SinkOptions,
         ShowOptions,
+        SinkOptions,
         WebOptions,
         RunOptions,
         DetectorOptions,
         ClassifierOptions,
         ModelOptions,
         LinkOptions,
+        CommonOptions,
     ),
     run,
+    first=(
+        "source",
+        "output",
+        "mode",
+        "report",
+        "summary_json",
+        "blur_faces",
+        "detectors",
+        "classifiers",
+        "redis",
+    ),
+    without=("run_id", "per_camera", "expect", "shards", "shard", "slot", "parent"),  # of its own choice
 )

@@ -64,8 +64,9 @@ def run(values: Values) -> None:
 COMMAND = Command(
     "producer",
     "Read cameras, URLs, video files or folders of pictures: stream `frames` out.",
-    (LinkOptions, ProducerOptions),
+    (LinkOptions, ProducerOptions, CommonOptions),
     run,
+    without=("shard", "claim_after", "watchdog", "max_deliveries", "max_age"),
 )
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from shared.errors import EmotionError
+from shared.flags import Parser, add_flags
 from shared.log import redact_url, setup_logging
-from shared.options import ALL, CommonOptions
-from shared.settings import Parser, add_flags, build, gather
+from shared.options import ALL, CommandOptions
+from shared.settings import build, gather
 
 EXIT_UNEXPECTED = 70
 """EX_SOFTWARE of sysexits.h."""
@@ -23,21 +24,24 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command: `settings` lists the settings classes that become its flags, beside the common ones."""
+    """A command: `settings` lists the settings classes that become its flags, beside those of every command.
+    `first` names those that its help begins with, `without` those that get no flag: it has no use for them."""
 
     name: str
     summary: str
     settings: tuple[type, ...]
     run: Callable[[Values], None]
+    first: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
     def main(self, argv: Sequence[str] | None = None) -> int:
         """Run the command; returns its exit code: 0 done, 1 failed, 2 wrong usage."""
         prog = f"emotion {self.name}"
         try:
-            parser = Parser(prog=prog, description=self.summary, allow_abbrev=False)
-            add_flags(parser, (*self.settings, CommonOptions))
+            parser = Parser(prog, self.summary)
+            add_flags(parser, (*self.settings, CommandOptions), self.first, self.without)
             values = gather(vars(parser.parse_args(argv)), (*ALL, *self.settings))
-            common = build(CommonOptions, values)
+            common = build(CommandOptions, values)
             setup_logging(common.log_level, common.log_format, self.name)
             self.run(values)
         except EmotionError as e:

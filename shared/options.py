@@ -7,14 +7,20 @@ from shared.settings import option
 
 
 @dataclass(frozen=True, slots=True)
-class CommonOptions:
-    """What every process takes."""
+class CommandOptions:
+    """What every command takes."""
 
     config: str | None = option(None, "TOML file with settings", metavar="FILE")
     log_level: str = option(
         "info", "least severe log line to print", choices=("debug", "info", "warning", "error")
     )
     log_format: str = option("human", "how log lines look", choices=("human", "json"))
+
+
+@dataclass(frozen=True, slots=True)
+class CommonOptions(CommandOptions):
+    """What every process of the pipeline takes: where it serves its metrics and its health."""
+
     metrics_host: str = option("127.0.0.1", "address to serve /metrics, /livez and /readyz on", metavar="HOST")
     metrics_port: int | None = option(
         None, "port for metrics and health; 0 picks a free one", low=0, high=65535, metavar="PORT"
@@ -22,11 +28,14 @@ class CommonOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkOptions:
-    """How a stage's process reaches its streams."""
+class ServerOptions:
+    """Where the streams are."""
 
     redis: str = option(
-        "redis://localhost:6379/0", "Redis or Valkey: redis://, rediss:// or unix://", metavar="URL"
+        "redis://localhost:6379/0",
+        "Redis or Valkey: redis://, rediss:// or unix://; default: redis://localhost:6379/0, but `emotion run`"
+        " starts a server of its own",
+        metavar="URL",
     )
     redis_password_file: str | None = option(
         None, "file that holds the password for --redis, as secrets are mounted into containers", metavar="FILE"
@@ -37,6 +46,12 @@ class LinkOptions:
     shard: int = option(
         0, "the shard this process serves, from 0; a producer serves all of them", low=0, high=1023, metavar="K"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOptions(ServerOptions):
+    """How a worker deals with silent colleagues, bad messages and old frames."""
+
     slot: str = option(
         "",
         "stable name of this worker among its kind, so that a restarted one resumes its own work;"
@@ -98,7 +113,11 @@ class ProducerOptions:
 class DetectorOptions:
     """How faces are found."""
 
-    cascade: str = option("haarcascade_frontalface_alt2", "Haar cascade: a name that OpenCV ships, or an XML file")
+    cascade: str = option(
+        "haarcascade_frontalface_alt2",
+        "Haar cascade: a name that OpenCV ships, or an XML file",
+        metavar="NAME|FILE",
+    )
     scale_factor: float = option(1.15, "step between the scales searched", low=1.01, high=2)
     min_neighbors: int = option(3, "overlapping hits that make a face", low=1, high=50)
     min_face: float = option(
@@ -122,7 +141,9 @@ class DetectorOptions:
 class ModelOptions:
     """Which trained model detectors cut for and classifiers run."""
 
-    model: str | None = option(None, "folder with manifest.json and weights", metavar="DIR")
+    model: str | None = option(
+        None, "folder with manifest.json and weights; default: the model that comes along", metavar="DIR"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +153,10 @@ class ClassifierOptions:
     backend: Literal["openvino", "tensorflow"] = option(
         "openvino", "inference back end", choices=("openvino", "tensorflow")
     )
-    precision: str = option("int8", "precision of the weights to serve")
-    head: str | None = option(None, "which of the model's outputs to show")
+    precision: str = option("int8", "precision of the weights to serve", metavar="int8|bf16|fp32")
+    head: str | None = option(
+        None, "which of the model's outputs to show; default: as the model says", metavar="consensus|fer2013"
+    )
     threads: int = option(1, "threads for inference", low=1, high=256)
     classify_wait: float = option(
         0.003, "seconds that a busy classifier waits for more faces to label at once", low=0, high=0.1
@@ -278,9 +301,7 @@ class TrainOptions(DataOptions):
     dropout: float = option(0.5, "share of features dropped before the heads", low=0, high=0.95)
     batch_norm: bool = option(True, "normalise after each convolution; folded into it at the export")
     average: float = option(0.999, "decay of the running average of all weights; 0: none", low=0, high=0.99999)
-    class_weights: str = option(
-        "none", "weight of rare classes: none, sqrt or balanced", choices=("none", "sqrt", "balanced")
-    )
+    class_weights: str = option("none", "how much more rare classes weigh", choices=("none", "sqrt", "balanced"))
     augmentation: bool = option(True, "vary the training images")
     mix: str = option(
         "none",
@@ -351,7 +372,9 @@ class ExportOptions(DataOptions):
 
 
 ALL = (
+    CommandOptions,
     CommonOptions,
+    ServerOptions,
     LinkOptions,
     ProducerOptions,
     DetectorOptions,

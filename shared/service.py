@@ -19,7 +19,7 @@ from shared.health import HealthServer, Heartbeat, Route
 from shared.keys import Keys
 from shared.log import redact_url
 from shared.metrics import Metrics
-from shared.options import CommonOptions, LinkOptions
+from shared.options import CommonOptions, ServerOptions
 from shared.streams import Streams
 
 log = logging.getLogger(__name__)
@@ -197,7 +197,7 @@ PATIENCE = 5.0
 """Seconds that a starting process waits for the server."""
 
 
-def open_streams(link: LinkOptions, service: Service) -> Streams:
+def open_streams(link: ServerOptions, service: Service) -> Streams:
     """The streams of this process's shard, on a connection of their own; returns when the server answers.
 
     Raises:

@@ -1,10 +1,9 @@
 """Settings: command-line flags, then `EMOTION_*` variables, then a TOML file, then defaults.
 
-Settings are declared once, as frozen dataclasses in `shared.options`; this module turns such classes into
-flags, reads the three sources, and refuses what nobody declared.
+Settings are declared once, as frozen dataclasses in `shared.options`; `shared.flags` turns such classes into
+flags, this module merges the three sources and refuses what nobody declared.
 """
 
-import argparse
 import difflib
 import json
 import os
@@ -40,7 +39,7 @@ def option(
 
 
 @dataclass(frozen=True, slots=True)
-class _Spec:
+class Spec:
     """One setting: where it comes from and how a text becomes its value."""
 
     name: str
@@ -89,7 +88,7 @@ class _Spec:
         return result
 
 
-def _spec(f: "Field[Any]", hint: Any) -> _Spec:
+def _spec(f: "Field[Any]", hint: Any) -> Spec:
     optional = many = False
     if get_origin(hint) in (types.UnionType, Union):
         optional = True
@@ -100,49 +99,17 @@ def _spec(f: "Field[Any]", hint: Any) -> _Spec:
         hint = str  # Literal[...]: the choices do the checking
     if f.default is MISSING:
         raise TypeError(f"{f.name} needs a default")
-    return _Spec(f.name, hint, many, optional, f.default, f.metadata)
+    return Spec(f.name, hint, many, optional, f.default, f.metadata)
 
 
-def specs(classes: Sequence[type]) -> dict[str, _Spec]:
+def specs(classes: Sequence[type]) -> dict[str, Spec]:
     """All settings of `classes` by name, each once."""
-    found: dict[str, _Spec] = {}
+    found: dict[str, Spec] = {}
     for cls in classes:
         hints = get_type_hints(cls)
         for f in fields(cls):
             found[f.name] = _spec(f, hints[f.name])
     return found
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that reports a wrong argument as one line, without the usage text."""
-
-    def error(self, message: str) -> Any:
-        raise UsageError(f"{message} (see: {self.prog} --help)")
-
-
-def add_flags(parser: argparse.ArgumentParser, classes: Sequence[type]) -> None:
-    """Declare a flag for every setting. Absent flags leave no trace in the parsed namespace."""
-    for spec in specs(classes).values():
-        default = "" if spec.default in (None, ()) else f" (default: {spec.default})"
-        kwargs: dict[str, Any] = {
-            "help": (spec.meta["help"] + default).replace("%", "%%"),
-            "default": argparse.SUPPRESS,
-            "dest": spec.name,
-        }
-        if spec.kind is bool:
-            kwargs["action"] = argparse.BooleanOptionalAction
-            kwargs["help"] = str(spec.meta["help"]).replace("%", "%%")
-        else:
-            choices = spec.meta["choices"]
-            kwargs["metavar"] = spec.meta["metavar"] or ("|".join(choices) if choices else spec.name.upper())
-            if spec.meta["positional"]:
-                del kwargs["dest"]
-                parser.add_argument(spec.name, nargs="*" if spec.many else "?", **kwargs)
-                continue
-            if spec.many:
-                kwargs["action"] = "extend"
-                kwargs["nargs"] = "+"
-        parser.add_argument(spec.flag, **kwargs)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

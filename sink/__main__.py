@@ -61,8 +61,9 @@ def run(values: Values) -> None:
 COMMAND = Command(
     "sink",
     "Show and store results in order: stream `emotions` in.",
-    (LinkOptions, SinkOptions, ShowOptions, WebOptions),
+    (LinkOptions, SinkOptions, ShowOptions, WebOptions, CommonOptions),
     run,
+    without=("claim_after", "max_deliveries", "max_age"),
 )
 
 if __name__ == "__main__":

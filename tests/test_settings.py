@@ -1,6 +1,5 @@
 """Settings: three sources in their order, everything undeclared refused, every error one line."""
 
-import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared.errors import UsageError
+from shared.flags import Parser, add_flags
 from shared.options import (
     ALL,
     ClassifierOptions,
@@ -18,7 +18,7 @@ from shared.options import (
     RunOptions,
     SinkOptions,
 )
-from shared.settings import Parser, add_flags, build, gather, option, specs, to_toml
+from shared.settings import build, gather, option, specs, to_toml
 
 
 def settings(*argv: str, environ: dict[str, str] | None = None, classes: tuple[type, ...] = ALL) -> dict[str, Any]:
@@ -170,10 +170,41 @@ def test_defaults_need_no_lines() -> None:
     assert to_toml(DetectorOptions(), LinkOptions()) == ""
 
 
+def described(*classes: type, **how: Any) -> str:
+    """The help for these classes, on one line."""
+    parser = Parser("emotion")
+    add_flags(parser, classes, **how)
+    return " ".join(parser.format_help().split())
+
+
 def test_help_shows_every_flag_and_its_default() -> None:
-    parser = argparse.ArgumentParser(prog="emotion")
-    add_flags(parser, ALL)
-    text = parser.format_help()
+    text = described(*ALL)
     for spec in specs(ALL).values():
-        assert spec.flag in text
-    assert f"(default: {DetectorOptions().scale_factor})" in " ".join(text.split())
+        assert (spec.flag if spec.default is not True else f"--no-{spec.flag[2:]}") in text or spec.meta[
+            "positional"
+        ]
+    assert f"(default: {DetectorOptions().scale_factor})" in text
+    assert "(default: )" not in text
+
+
+def test_help_begins_with_what_is_needed_most_and_groups_the_rest() -> None:
+    text = described(ProducerOptions, LinkOptions, first=("source",))
+    order = [
+        "Needed most:",
+        "--source",
+        "What the producer reads and how:",
+        "--fps",
+        "Where the streams are:",
+        "--slot",
+    ]
+    assert sorted(order, key=text.index) == order
+    assert text.count("--source") == 1
+
+
+def test_a_setting_without_a_flag_is_still_one_in_a_file(tmp_path: Path) -> None:
+    parser = Parser("emotion")
+    add_flags(parser, (LinkOptions,), without=("slot",))
+    with pytest.raises(UsageError, match="unrecognized arguments: --slot=1"):
+        parser.parse_args(["--slot=1"])
+    assert "--slot" not in parser.format_help()
+    assert settings(toml(tmp_path, 'slot = "1"'))["slot"] == "1"

@@ -1,0 +1,100 @@
+"""Command-line flags out of settings classes, and the help that describes them, most needed first."""
+
+import argparse
+import inspect
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from shared.errors import UsageError
+from shared.settings import Spec, specs
+
+EPILOG = (
+    "Each flag can also be a variable (--max-width 640 is EMOTION_MAX_WIDTH=640) or a line of the TOML file that"
+    " --config names (max_width = 640)."
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that reports a wrong argument as one line, without the usage text."""
+
+    def __init__(self, prog: str, description: str = "") -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=EPILOG,
+            allow_abbrev=False,
+            add_help=False,
+            formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30),
+        )
+
+    def error(self, message: str) -> Any:
+        raise UsageError(f"{message} (see: {self.prog} --help)")
+
+
+def add_flags(
+    parser: argparse.ArgumentParser,
+    classes: Sequence[type],
+    first: Sequence[str] = (),
+    without: Sequence[str] = (),
+) -> None:
+    """Declare a flag for every setting of `classes`, in a group per class that its docstring names. Absent flags
+    leave no trace in the parsed namespace.
+
+    Args:
+        first: names of the settings that most people need, described before all others.
+        without: names of settings that get no flag, because the command decides on them or has no use for them.
+    """
+    table = specs(classes)
+    groups = {"Needed most": [table.pop(name) for name in first]} if first else {}
+    # What a base class declares has the title of that class.
+    for cls in (c for made in classes for c in reversed(made.__mro__)):
+        own = [table.pop(name) for name in inspect.get_annotations(cls) if name in table]
+        if own := [spec for spec in own if spec.name not in without]:
+            groups[_title(cls)] = own
+    arguments = [spec for own in groups.values() for spec in own if spec.meta["positional"]]
+    parser.usage = " ".join(["%(prog)s", *(f"[{_metavar(spec)}]" for spec in arguments), "[options]"])
+    for title, own in groups.items():
+        group = parser.add_argument_group(title)
+        for spec in own:
+            _add(group, spec)
+    parser.add_argument_group("Help").add_argument("-h", "--help", action="help", help="show this, and exit")
+
+
+def _title(cls: type) -> str:
+    """The first sentence of its docstring, as far as a colon."""
+    return re.split(r"[.:](?:\s|$)", cls.__doc__ or cls.__name__, maxsplit=1)[0]
+
+
+def _add(group: Any, spec: Spec) -> None:
+    how: dict[str, Any] = {"help": _help(spec), "default": argparse.SUPPRESS}
+    if spec.kind is bool:
+        off = "--no-" + spec.flag.removeprefix("--")
+        usual, other = (off, spec.flag) if spec.default else (spec.flag, off)
+        group.add_argument(usual, dest=spec.name, action="store_const", const=not spec.default, **how)
+        # Turns off what a variable or the file turns on, and the other way round.
+        how["help"] = argparse.SUPPRESS
+        group.add_argument(other, dest=spec.name, action="store_const", const=spec.default, **how)
+        return
+    how["metavar"] = _metavar(spec)
+    if spec.meta["positional"]:
+        group.add_argument(spec.name, nargs="*" if spec.many else "?", **how)
+    elif spec.many:
+        group.add_argument(spec.flag, dest=spec.name, action="extend", nargs="+", **how)
+    else:
+        group.add_argument(spec.flag, dest=spec.name, **how)
+
+
+def _metavar(spec: Spec) -> str:
+    choices = spec.meta["choices"]
+    by_kind = {int: "N", float: "X"}.get(spec.kind, "NAME")
+    return str(spec.meta["metavar"] or ("|".join(choices) if choices else by_kind))
+
+
+def _help(spec: Spec) -> str:
+    text = str(spec.meta["help"])
+    if spec.kind is bool:
+        text = f"do not {text}" if spec.default else text
+    elif spec.default not in (None, (), "") and "default:" not in text:
+        text += f" (default: {spec.default})"
+    return text.replace("%", "%%")
