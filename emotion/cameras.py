@@ -9,20 +9,16 @@ from pathlib import Path
 
 import cv2
 
-from producer.camera import PROBED, open_device
+from producer.camera import open_device
 from shared.cli import Command, Values
 from shared.errors import EmotionError
-from shared.settings import build, option
+from shared.options import PrintOptions
+from shared.settings import build
 
 DEVICES = Path("/dev")
 NAMES = Path("/sys/class/video4linux")
-
-
-@dataclass(frozen=True, slots=True)
-class CamerasOptions:
-    """How `emotion cameras` prints."""
-
-    json: bool = option(False, "print JSON lines instead of a table")
+PROBED = 10
+"""Indices tried where the system does not tell which there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +121,11 @@ def run(values: Values) -> None:
     cameras = probe(tried)
     if not cameras:
         raise EmotionError(missing(tried))
-    if build(CamerasOptions, values).json:
+    if build(PrintOptions, values).json:
         for camera in cameras:
             print(json.dumps(asdict(camera)))
     else:
         print(table(cameras))
 
 
-COMMAND = Command("cameras", "List the cameras that open, with size, rate and name.", (CamerasOptions,), run)
+COMMAND = Command("cameras", "List the cameras that open, with size, rate and name.", (PrintOptions,), run)

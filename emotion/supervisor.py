@@ -72,7 +72,7 @@ class Supervisor:
         self._logs.mkdir(parents=True, exist_ok=True)
         # One thread per native library unless told otherwise: a process per core scales better.
         threads = {"OMP_NUM_THREADS": str(plan.threads), "OPENBLAS_NUM_THREADS": "1"}
-        # The runner has merged every setting into flags; the environment must not be merged a second time.
+        # The runner has merged every setting into a file; the environment must not win over that.
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("EMOTION_")}
         # -P: a folder that holds a models.py of its own must not hide ours. Ours are found where this file lies.
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
@@ -89,9 +89,6 @@ class Supervisor:
     def running(self, module: str) -> int:
         """Processes of a stage that have not finished."""
         return sum(1 for c in self._children.values() if c.plan.module == module and not c.finished)
-
-    def pids(self) -> Mapping[str, int]:
-        return {name: child.process.pid for name, child in self._children.items()}
 
     def check(self, marks: Mapping[str, int]) -> None:
         """Restart what crashed. `marks` gives for each stage's module a number that grows with its progress.

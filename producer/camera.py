@@ -1,26 +1,12 @@
-"""Cameras by index: opening them, and finding out which there are."""
+"""Cameras by index."""
 
 import sys
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from producer.grab import CaptureError
 from producer.source import Image
-
-PROBED = 10
-"""Indices that `list_cameras` looks at."""
-
-
-@dataclass(frozen=True, slots=True)
-class CameraInfo:
-    """A camera that delivers: pixels, and frames per second as it says itself (0: it does not say)."""
-
-    index: int
-    width: int
-    height: int
-    fps: float
 
 
 class CameraCapture:
@@ -56,19 +42,3 @@ def open_device(index: int) -> cv2.VideoCapture:
     # Elsewhere OpenCV would go on to ask every back end, each with complaints of its own.
     backend = cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY
     return cv2.VideoCapture(index, backend)
-
-
-def list_cameras(limit: int = PROBED) -> tuple[CameraInfo, ...]:
-    """The cameras with an index below `limit` that deliver a picture right now."""
-    found = []
-    for index in range(limit):
-        device = open_device(index)
-        try:
-            if device.isOpened():
-                done, image = device.read()
-                if done and image is not None:
-                    height, width = image.shape[:2]
-                    found.append(CameraInfo(index, width, height, float(device.get(cv2.CAP_PROP_FPS))))
-        finally:
-            device.release()
-    return tuple(found)

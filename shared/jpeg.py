@@ -28,14 +28,6 @@ class JpegError(ValueError):
     """The bytes are no picture that can be shown; the message says why, in a few words."""
 
 
-def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height as stored (EXIF orientation left aside), or None if `data` is no JPEG. Pure."""
-    try:
-        return _header(data)[0]
-    except JpegError:
-        return None
-
-
 def check_jpeg(data: bytes) -> tuple[int, int]:
     """Walk through all markers of `data` and return width and height in pixels, decoding nothing. Pure.
 

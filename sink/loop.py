@@ -12,11 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-import cv2
-import numpy as np
 from redis.exceptions import ResponseError
 
 from shared.errors import DecodeError
+from shared.jpeg import JpegError, decode_jpeg
 from shared.messages import Emotions, Outcome, decode_emotions, encode_emotions, salvage
 from shared.service import Service
 from shared.streams import Done, Entry, LeaseLost, Streams
@@ -337,5 +336,8 @@ def _set_aside(entry: Entry, reason: str) -> Done:
 
 
 def _decode(jpeg: bytes) -> Image | None:
-    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    return None if image is None else np.asarray(image, np.uint8)
+    try:
+        return decode_jpeg(jpeg, color=True)
+    except JpegError as e:  # nobody has sent us this frame through a detector
+        log.warning("a picture cannot be shown: %s", e)
+        return None

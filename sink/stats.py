@@ -72,18 +72,6 @@ class Stats:
         """Count a frame that a stage dropped on purpose."""
         _count(self.dropped, reason)
 
-    def merge(self, other: "Stats") -> None:
-        """Add the counts of another sink."""
-        for name in _COUNTS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in _NAMED:
-            for key, n in getattr(other, name).items():
-                _count(getattr(self, name), key, n)
-        for index, n in other.latencies.items():
-            self.latencies[index] = self.latencies.get(index, 0) + n
-        self.first_captured_at = _pick(min, self.first_captured_at, other.first_captured_at)
-        self.last_shown_at = _pick(max, self.last_shown_at, other.last_shown_at)
-
     def percentile(self, share: float) -> float | None:
         """Seconds that `share` (0 to 1) of the frames took at most, within 2 %; None without frames."""
         total = sum(self.latencies.values())
