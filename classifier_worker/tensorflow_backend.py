@@ -9,7 +9,7 @@ import numpy as np
 from classifier_worker.backend import BATCH_SIZES, Logits, Pixels, chunks, padded
 from classifier_worker.openvino_backend import openvino_file
 from models import network, weights
-from shared.errors import EmotionError
+from shared.errors import TRAIN_ENV, EmotionError
 from shared.manifest import Manifest
 
 
@@ -88,7 +88,7 @@ def _tensorflow() -> Any:
         import tensorflow as tf
     except ImportError as e:
         raise EmotionError(
-            f'the tensorflow back end needs {e.name}: pip install "emotion-stream[train]" (or --backend openvino)'
+            f"the tensorflow back end needs {e.name}: {TRAIN_ENV}; or choose --backend openvino"
         ) from e
     if keras.backend.backend() != "tensorflow":
         raise EmotionError(f"Keras runs on {keras.backend.backend()}: set KERAS_BACKEND=tensorflow")

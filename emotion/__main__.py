@@ -1,5 +1,6 @@
 """The `emotion` command: finds the subcommand and hands over."""
 
+import difflib
 import importlib
 import os
 import sys
@@ -13,7 +14,7 @@ COMMANDS = {
     "picture": ("emotion.picture", "find and label the faces in pictures on disk"),
     "cameras": ("emotion.cameras", "list the cameras of this machine"),
     "report": ("emotion.report.command", "make one page of results, with charts and faces"),
-    "train": ("models.train", "train VGG16 on FER-2013 (needs the `train` extra)"),
+    "train": ("models.train", "train VGG16 on FER-2013 (after `make train-env`)"),
     "evaluate": ("emotion.evaluate", "measure the model that is served, on labelled faces"),
     "export": ("emotion.export", "make a model that can be served from trained weights, and measure it"),
     "runs": ("models.runs", "compare training runs"),
@@ -66,7 +67,9 @@ def _dispatch(arguments: Sequence[str]) -> int:
         print(__version__)
         return 0
     if arguments[0] not in COMMANDS:
-        print(f"emotion: unknown command {arguments[0]!r}; there is: {', '.join(COMMANDS)}", file=sys.stderr)
+        near = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
+        told = f"did you mean {near[0]!r}?" if near else f"there is: {', '.join(COMMANDS)}"
+        print(f"emotion: unknown command {arguments[0]!r}; {told}", file=sys.stderr)
         return 2
     command: Command = importlib.import_module(COMMANDS[arguments[0]][0]).COMMAND
     return command.main(arguments[1:])

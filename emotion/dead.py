@@ -129,7 +129,7 @@ def run(values: Values) -> None:
         raise UsageError(f"{options.action}: name letters by their ids, or all of them with --all")
     if options.action == "show" and len(options.letter) != 1:
         raise UsageError("show: name one letter by its id")
-    streams = open_streams(build(ServerOptions, values), Service("dead", "", CommonOptions()))
+    streams = open_streams(build(ServerOptions, values), Service("dead", "", CommonOptions()), patience=0)
     ACTIONS[options.action](streams, options)
 
 

@@ -303,6 +303,7 @@ class Run:
             self._progress = streams.progress()
             dead = streams.length(streams.keys.dead)
         summary = dict(self._stats(self._progress).summary())
+        summary["mode"] = "live" if self._is_live else "lossless"
         summary["appended"] = self._progress.work.get("producer", 0)
         summary["dead_letters"] = dead
         summary["restarts"] = self._supervisor.restarts

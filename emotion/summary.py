@@ -30,7 +30,9 @@ def text_summary(summary: Mapping[str, Any]) -> str:
         f"frames       {summary['frames']}" + (f" ({summary['errors']} unreadable)" if summary["errors"] else ""),
         f"faces        {summary['faces']}",
         f"rate         {summary['fps']:.1f} frames/s",
-        "latency      " + ", ".join(f"{name} {_ms(latency[name])}" for name in ("p50", "p95", "p99")),
+        "latency      "
+        + ", ".join(f"{name} {_ms(latency[name])}" for name in ("p50", "p95", "p99"))
+        + (" (with the wait: files are read ahead)" if summary["mode"] == "lossless" else ""),
     ]
     shares = sorted(summary["emotions"].items(), key=lambda item: -item[1])
     told = ", ".join(f"{name} {share:.0%}" for name, share in shares if share > 0)

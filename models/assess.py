@@ -14,7 +14,7 @@ from models.data import Split
 from models.duplicates import hashes, near_hashes
 from models.labels import consensus
 from models.runlog import table
-from shared.errors import EmotionError
+from shared.errors import TRAIN_ENV, EmotionError
 from shared.manifest import Manifest
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ def draw(
     try:
         from models import charts
     except ImportError:
-        log.warning('no pictures: matplotlib is not installed (pip install "emotion-stream[train]")')
+        log.warning("no pictures: matplotlib is missing: %s", TRAIN_ENV)
         return []
     drawn = [folder / f"{name}.png" for name in ("confusion", "reliability", "risk-coverage")]
     try:

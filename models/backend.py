@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-from shared.errors import EmotionError
+from shared.errors import TRAIN_ENV, EmotionError
 
 log = logging.getLogger(__name__)
 
@@ -20,14 +20,14 @@ def choose_backend() -> str:
     if "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ:
         there = [name for name in ("tensorflow", "torch") if importlib.util.find_spec(name)]
         if not there:
-            raise EmotionError('training needs TensorFlow or PyTorch: pip install "emotion-stream[train]"')
+            raise EmotionError(f"training needs TensorFlow or PyTorch: {TRAIN_ENV}")
         os.environ["KERAS_BACKEND"] = there[0]
         if there[0] == "torch":
             log.info("TensorFlow is not installed: Keras runs on PyTorch")
     try:
         import keras
     except ImportError as e:
-        raise EmotionError(f'Keras cannot be imported ({e}): pip install "emotion-stream[train]"') from e
+        raise EmotionError(f"Keras cannot be imported ({e}): {TRAIN_ENV}") from e
     return str(keras.backend.backend())
 
 

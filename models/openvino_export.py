@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.network import DEPTHS, HEADS, MEAN, convolutions
 from models.weights import Weights, check, widths_of
-from shared.errors import EmotionError
+from shared.errors import TRAIN_ENV, EmotionError
 
 Pixels = NDArray[np.uint8]
 
@@ -59,7 +59,7 @@ def quantize(model: Any, crops: Pixels) -> Any:
     try:
         import nncf
     except ImportError as e:
-        raise EmotionError('quantising needs NNCF: pip install "emotion-stream[train]"') from e
+        raise EmotionError(f"quantising needs NNCF: {TRAIN_ENV}") from e
     batches = np.array_split(crops, max(1, len(crops) // 25))
     return nncf.quantize(
         model, nncf.Dataset(batches), subset_size=len(batches), preset=nncf.QuantizationPreset.PERFORMANCE

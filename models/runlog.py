@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.labels import LABELS
-from shared.errors import EmotionError
+from shared.errors import TRAIN_ENV, EmotionError
 
 log = logging.getLogger(__name__)
 
@@ -235,7 +235,7 @@ def write_log(folder: Path, confusion: NDArray[np.integer]) -> Run:
     try:
         from models import charts
     except ImportError:
-        log.warning("no charts: matplotlib is not installed (it comes with the train extra)")
+        log.warning("no charts: matplotlib is missing: %s", TRAIN_ENV)
     else:
         charts.draw_history(run.history, folder / "history.png")
         charts.draw_confusion(confusion, LABELS, folder / "confusion.png")

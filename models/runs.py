@@ -7,6 +7,7 @@ from pathlib import Path
 
 from models.runlog import MONITOR, Run, number, read_runs, table
 from shared.cli import Command, Values
+from shared.errors import TRAIN_ENV
 from shared.options import RunsOptions
 from shared.settings import build
 
@@ -54,7 +55,7 @@ def run(values: Values) -> None:
     try:
         from models import charts
     except ImportError:
-        log.warning("no chart: matplotlib is not installed (it comes with the train extra)")
+        log.warning("no chart: matplotlib is missing: %s", TRAIN_ENV)
         return
     charts.draw_comparison(curves, MONITOR, folder / "comparison.png")
     log.info("chart: %s", folder / "comparison.png")

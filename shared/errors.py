@@ -19,3 +19,7 @@ class DecodeError(ValueError):
 
 class NewerSchema(DecodeError):
     """A message that only a newer version of this program can read."""
+
+
+TRAIN_ENV = "`make train-env` makes an environment that has it, with .venv-train/bin/emotion"
+"""What to do where a package is missing that only training, export and pictures of figures need."""

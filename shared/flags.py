@@ -1,6 +1,7 @@
 """Command-line flags out of settings classes, and the help that describes them, most needed first."""
 
 import argparse
+import difflib
 import inspect
 import re
 from collections.abc import Sequence
@@ -27,6 +28,16 @@ class Parser(argparse.ArgumentParser):
             add_help=False,
             formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30),
         )
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As its original, with a guess at what an unknown flag was meant to be."""
+        known, extra = self.parse_known_args(args, namespace)
+        if extra:
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            near = difflib.get_close_matches(extra[0].partition("=")[0], flags, n=1, cutoff=0.75)
+            guess = f"; did you mean {near[0]}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(extra)}{guess}")
+        return known
 
     def error(self, message: str) -> Any:
         raise UsageError(f"{message} (see: {self.prog} --help)")

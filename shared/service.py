@@ -197,8 +197,9 @@ PATIENCE = 5.0
 """Seconds that a starting process waits for the server."""
 
 
-def open_streams(link: ServerOptions, service: Service) -> Streams:
-    """The streams of this process's shard, on a connection of their own; returns when the server answers.
+def open_streams(link: ServerOptions, service: Service, patience: float = PATIENCE) -> Streams:
+    """The streams of this process's shard, on a connection of their own; returns when the server answers, which it
+    has `patience` seconds for.
 
     Raises:
         EmotionError: it does not answer, or refuses the login.
@@ -208,5 +209,5 @@ def open_streams(link: ServerOptions, service: Service) -> Streams:
         raise UsageError(f"--shard {link.shard}: with --shards {link.shards} the last one is {link.shards - 1}")
     keys = Keys(link.namespace, link.shard, link.shards)
     client = connect(link.redis, link.redis_password_file, keys.slot if link.cluster else None)
-    wait_until_up(client, link.redis, PATIENCE, lambda: service.stopping)
+    wait_until_up(client, link.redis, patience, lambda: service.stopping)
     return Streams(client, keys)

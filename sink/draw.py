@@ -170,9 +170,12 @@ def _label(out: Image, face: Face, text: str, colour: Colour, unit: float, taken
 
 
 def _header(out: Image, result: Result, fps: float | None, unit: float) -> _Rect:
-    """A translucent strip in the top left corner: camera, frame rate, age of the frame."""
-    rate = "" if fps is None else f"  {fps:.1f} fps"
-    rest = f"{rate}  {_age(result.latency)}"
+    """A translucent strip in the top left corner: camera, frame rate and age of the frame. A recording has neither
+    that would mean anything: its time, unless it is a picture."""
+    if result.info.mode == "lossless":
+        rest = "" if result.info.still else f"  {_clock(result.info.media_time)}"
+    else:
+        rest = f"{'' if fps is None else f'  {fps:.1f} fps'}  {_age(result.latency)}"
     width = out.shape[1]
     scale = max(SMALLEST, 0.45 * unit)
     name = result.info.camera
@@ -195,6 +198,11 @@ def _banner(out: Image, notice: str, unit: float) -> _Rect:
     out[top:] = out[top:] // 3
     write(out, line, (width - line.size[0]) // 2, top, (235, 235, 235))
     return _Rect(0, top, width, height - top)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds, 1), 60)
+    return f"{minutes:.0f}:{rest:04.1f}"
 
 
 def _age(latency: float) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from emotion.__main__ import main
 from shared.errors import UsageError
 from shared.flags import Parser, add_flags
 from shared.options import (
@@ -199,6 +200,15 @@ def test_help_begins_with_what_is_needed_most_and_groups_the_rest() -> None:
     ]
     assert sorted(order, key=text.index) == order
     assert text.count("--source") == 1
+
+
+def test_a_misspelt_flag_or_command_gets_a_guess(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match=r"unrecognized arguments: --sorce=0; did you mean --source\?"):
+        settings("--sorce=0")
+    assert main(["rnu"]) == 2
+    assert "unknown command 'rnu'; did you mean 'run'?" in capsys.readouterr().err
+    assert main(["nonsense"]) == 2
+    assert "there is: run, picture" in capsys.readouterr().err
 
 
 def test_a_setting_without_a_flag_is_still_one_in_a_file(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -470,3 +471,14 @@ def test_a_photo_is_annotated_and_plays(tmp_path: Path) -> None:
     (shown,) = frames(tmp_path / "out.mp4")
     drawn = annotate(image, item).astype(int)
     assert np.abs(shown[:height, :width].astype(int) - drawn).mean() < 8
+
+
+def test_the_header_of_a_recording_tells_its_time_not_how_long_it_waited() -> None:
+    image = np.full((360, 640, 3), 128, np.uint8)
+    recorded = result(0)
+    slow = replace(recorded, latency=99.0)
+    assert (annotate(image, recorded, 30.0) == annotate(image, slow, 5.0)).all()
+    later = replace(recorded, info=replace(recorded.info, media_time=61.0))
+    assert (annotate(image, recorded) != annotate(image, later)).any()
+    live, old = (replace(r, info=replace(r.info, mode="live")) for r in (recorded, slow))
+    assert (annotate(image, live) != annotate(image, old)).any()
