@@ -8,7 +8,6 @@ The envelope never changes: every message of every version begins with the keys 
 message takes even if it cannot read the rest.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 import msgpack
 
+from shared.bounds import items, real, text, whole
 from shared.errors import DecodeError, NewerSchema
 
 SCHEMA_VERSION = 1
@@ -238,56 +238,31 @@ def encode_emotions(e: Emotions) -> Fields:
 # --- reading -----------------------------------------------------------------------------------------------
 
 
-def _fail(what: str) -> DecodeError:
-    return DecodeError(what)
-
-
-def _text(value: object, what: str, limit: int = MAX_TEXT) -> str:
-    if not isinstance(value, str) or len(value) > limit:
-        raise _fail(f"{what} is not a text of at most {limit} characters")
-    return value
-
-
-def _whole(value: object, what: str, low: int, high: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise _fail(f"{what} is not a whole number from {low} to {high}")
-    return value
-
-
-def _real(value: object, what: str, low: float, high: float) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type, operator]
-        raise _fail(f"{what} is not a number from {low} to {high}")
-    return float(value)  # type: ignore[arg-type]
-
-
 def _list(value: object, what: str, length: int | None = None, limit: int = MAX_FACES) -> list[Any]:
-    if not isinstance(value, list) or len(value) > limit or (length is not None and len(value) != length):
-        raise _fail(f"{what} is not a list of {'at most ' + str(limit) if length is None else length} items")
-    return value
+    return items(value, what, length, limit)
 
 
 def _info_in(body: Mapping[str, Any]) -> FrameInfo:
-    items = _list(body.get("info"), "info")
-    if len(items) < 9:
-        raise _fail("info is not a list of at least 9 items")
-    camera, source, epoch, seq, captured_at, media_time, width, height, mode = items[:9]
+    told = _list(body.get("info"), "info")
+    if len(told) < 9:
+        raise DecodeError("info is not a list of at least 9 items")
+    camera, source, epoch, seq, captured_at, media_time, width, height, mode = told[:9]
     still = body.get("still", False)
     if not isinstance(still, bool):
-        raise _fail("still is neither true nor false")
+        raise DecodeError("still is neither true nor false")
     if not isinstance(camera, str) or not CAMERA_NAME.fullmatch(camera):
-        raise _fail("camera is not a name of letters, digits, '_', '.', '-'")
+        raise DecodeError("camera is not a name of letters, digits, '_', '.', '-'")
     if mode not in ("live", "lossless"):
-        raise _fail("mode is neither live nor lossless")
+        raise DecodeError("mode is neither live nor lossless")
     return FrameInfo(
         camera=camera,
-        source=_text(source, "source"),
-        epoch=_text(epoch, "epoch", 64),
-        seq=_whole(seq, "seq", 0, 2**53),
-        captured_at=_real(captured_at, "captured_at", 0, 1e11),
-        media_time=_real(media_time, "media_time", 0, 1e11),
-        width=_whole(width, "width", 0, MAX_SIDE),
-        height=_whole(height, "height", 0, MAX_SIDE),
+        source=text(source, "source", MAX_TEXT),
+        epoch=text(epoch, "epoch", 64),
+        seq=whole(seq, "seq", 0, 2**53),
+        captured_at=real(captured_at, "captured_at", 0, 1e11),
+        media_time=real(media_time, "media_time", 0, 1e11),
+        width=whole(width, "width", 0, MAX_SIDE),
+        height=whole(height, "height", 0, MAX_SIDE),
         mode=mode,
         still=still,
     )
@@ -296,10 +271,10 @@ def _info_in(body: Mapping[str, Any]) -> FrameInfo:
 def _box_in(value: object) -> Box:
     x, y, width, height = _list(value, "box", 4)
     return Box(
-        _whole(x, "x", -MAX_SIDE, MAX_SIDE),
-        _whole(y, "y", -MAX_SIDE, MAX_SIDE),
-        _whole(width, "box width", 1, MAX_SIDE),
-        _whole(height, "box height", 1, MAX_SIDE),
+        whole(x, "x", -MAX_SIDE, MAX_SIDE),
+        whole(y, "y", -MAX_SIDE, MAX_SIDE),
+        whole(width, "box width", 1, MAX_SIDE),
+        whole(height, "box height", 1, MAX_SIDE),
     )
 
 
@@ -307,7 +282,7 @@ def _frame_id(value: object) -> str:
     """The id of a stream entry; the server takes two numbers of 64 bits."""
     match = _STREAM_ID.fullmatch(value) if isinstance(value, str) else None
     if match is None or max(int(match[1]), int(match[2])) >= 2**64:
-        raise _fail("frame id is not the id of a stream entry")
+        raise DecodeError("frame id is not the id of a stream entry")
     return match[0]
 
 
@@ -316,25 +291,25 @@ def _outcome_in(value: object) -> Outcome:
         return OK
     status, reason = _list(value, "outcome", 2)
     if status not in ("error", "dropped"):
-        raise _fail("outcome is neither error nor dropped")
-    return Outcome(status, _text(reason, "reason"))
+        raise DecodeError("outcome is neither error nor dropped")
+    return Outcome(status, text(reason, "reason", MAX_TEXT))
 
 
 def _unpack(fields: Mapping[bytes, bytes], key: bytes, limit: int) -> dict[str, Any]:
     raw = fields.get(key)
     if raw is None:
-        raise _fail(f"field {key.decode()!r} is missing")
+        raise DecodeError(f"field {key.decode()!r} is missing")
     if len(raw) > limit:
-        raise _fail(f"field {key.decode()!r} has {len(raw)} bytes, more than {limit}")
+        raise DecodeError(f"field {key.decode()!r} has {len(raw)} bytes, more than {limit}")
     try:
         body = msgpack.unpackb(raw, max_array_len=4096, max_map_len=64, max_ext_len=0)
     except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as e:
-        raise _fail(f"not MessagePack: {type(e).__name__}") from e
+        raise DecodeError(f"not MessagePack: {type(e).__name__}") from e
     if not isinstance(body, dict):
-        raise _fail("message is not a map")
+        raise DecodeError("message is not a map")
     version = body.get("v")
     if not isinstance(version, int) or version < 1:
-        raise _fail("message has no schema version")
+        raise DecodeError("message has no schema version")
     if version > SCHEMA_VERSION:
         raise NewerSchema(f"schema version {version} is newer than {SCHEMA_VERSION}: upgrade this worker")
     return body
@@ -371,7 +346,7 @@ def decode_frame(fields: Mapping[bytes, bytes], stream_id: str) -> Frame:
     body = _unpack(fields, b"h", MAX_HEADER_BYTES)
     jpeg = fields.get(b"j", b"")
     if len(jpeg) > MAX_JPEG_BYTES:
-        raise _fail(f"JPEG has {len(jpeg)} bytes, more than {MAX_JPEG_BYTES}")
+        raise DecodeError(f"JPEG has {len(jpeg)} bytes, more than {MAX_JPEG_BYTES}")
     return Frame(_info_in(body), jpeg, stream_id, _outcome_in(body.get("outcome")))
 
 
@@ -385,16 +360,16 @@ def decode_detections(fields: Mapping[bytes, bytes], stream_id: str) -> Detectio
     body = _unpack(fields, b"m", MAX_MESSAGE_BYTES)
     model_id, size, margin = _list(body.get("model"), "model", 3)
     spec = ModelSpec(
-        _text(model_id, "model id", 128),
-        _whole(size, "crop size", 1, MAX_CROP_SIDE),
-        _real(margin, "margin", -1, 4),
+        text(model_id, "model id", 128),
+        whole(size, "crop size", 1, MAX_CROP_SIDE),
+        real(margin, "margin", -1, 4),
     )
     faces = []
     for item in _list(body.get("faces"), "faces"):
         box, weight, pixels = _list(item, "face", 3)
         if not isinstance(pixels, bytes) or len(pixels) != spec.size**2:
-            raise _fail(f"a crop has not {spec.size} x {spec.size} bytes")
-        faces.append(Crop(_box_in(box), _real(weight, "weight", -1e6, 1e6), pixels))
+            raise DecodeError(f"a crop has not {spec.size} x {spec.size} bytes")
+        faces.append(Crop(_box_in(box), real(weight, "weight", -1e6, 1e6), pixels))
     return Detections(
         _info_in(body),
         _frame_id(body.get("frame")),
@@ -412,16 +387,16 @@ def decode_emotions(fields: Mapping[bytes, bytes], stream_id: str) -> Emotions:
         DecodeError: the entry is not a valid message.
     """
     body = _unpack(fields, b"m", MAX_MESSAGE_BYTES)
-    labels = tuple(_text(name, "label", 64) for name in _list(body.get("labels"), "labels", limit=MAX_LABELS))
+    labels = tuple(text(name, "label", 64) for name in _list(body.get("labels"), "labels", limit=MAX_LABELS))
     faces = []
     for item in _list(body.get("faces"), "faces"):
         box, weight, probabilities = _list(item, "face", 3)
         values = tuple(
-            _real(p, "probability", 0, 1.001) for p in _list(probabilities, "probabilities", len(labels))
+            real(p, "probability", 0, 1.001) for p in _list(probabilities, "probabilities", len(labels))
         )
         if not values:
-            raise _fail("a face has no probabilities, because there are no labels")
-        faces.append(Prediction(_box_in(box), _real(weight, "weight", -1e6, 1e6), values))
+            raise DecodeError("a face has no probabilities, because there are no labels")
+        faces.append(Prediction(_box_in(box), real(weight, "weight", -1e6, 1e6), values))
     below = body.get("uncertain_below")
     return Emotions(
         _info_in(body),
@@ -429,5 +404,5 @@ def decode_emotions(fields: Mapping[bytes, bytes], stream_id: str) -> Emotions:
         labels,
         tuple(faces),
         _outcome_in(body.get("outcome")),
-        None if below is None else _real(below, "uncertain_below", 0, 1),
+        None if below is None else real(below, "uncertain_below", 0, 1),
     )

@@ -1,4 +1,4 @@
-"""What a run amounts to: counts and a latency histogram that can be stored, merged and summed up."""
+"""What a run amounts to: counts and a latency histogram that can be stored and summed up."""
 
 import math
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 
 import msgpack
 
+from shared.bounds import real, whole
 from shared.errors import DecodeError
 from sink.output import Result
 
@@ -16,6 +17,7 @@ _RATIO = 1.04  # a bucket's geometric middle is within 2 % of every value in it
 _BUCKETS = math.ceil(math.log(HIGHEST / LOWEST) / math.log(_RATIO))
 _MAX_NAMES = 1024
 _MAX_COUNT = 2**53
+_LATEST = 1e12  # seconds since 1970
 _VERSION = 1
 _COUNTS = ("frames", "errors", "faces", "missing", "duplicates")
 _NAMED = ("emotions", "dropped", "cameras")
@@ -127,10 +129,13 @@ class Stats:
             body = msgpack.unpackb(data, max_array_len=limit, max_map_len=limit, max_ext_len=0)
             if not isinstance(body, dict) or body.get("v") != _VERSION:
                 raise DecodeError(f"not run statistics of version {_VERSION}")
-            values: dict[str, Any] = {name: _whole(body[name], _MAX_COUNT) for name in _COUNTS}
+            values: dict[str, Any] = {name: whole(body[name], name, 0, _MAX_COUNT) for name in _COUNTS}
             values |= {name: _names(body[name]) for name in _NAMED}
-            values |= {name: None if body[name] is None else _seconds(body[name]) for name in _TIMES}
-            values["latencies"] = {_whole(i, _BUCKETS - 1): _whole(n, _MAX_COUNT) for i, n in body["latencies"]}
+            values |= {n: None if body[n] is None else real(body[n], n, 0, _LATEST) for n in _TIMES}
+            values["latencies"] = {
+                whole(i, "latency", 0, _BUCKETS - 1): whole(n, "latencies", 0, _MAX_COUNT)
+                for i, n in body["latencies"]
+            }
             return Stats(**values)
         except DecodeError:
             raise
@@ -149,19 +154,7 @@ def _pick(better: Callable[[list[float]], float], a: float | None, b: float | No
     return better(known) if known else None
 
 
-def _whole(value: object, high: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= high:
-        raise DecodeError(f"a count is not a whole number up to {high}")
-    return value
-
-
-def _seconds(value: object) -> float:
-    if not isinstance(value, float) or not math.isfinite(value):
-        raise DecodeError("a time is not a number")
-    return value
-
-
 def _names(value: object) -> dict[str, int]:
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         raise DecodeError("counts are not by name")
-    return {name: _whole(n, _MAX_COUNT) for name, n in value.items()}
+    return {name: whole(n, "a count", 0, _MAX_COUNT) for name, n in value.items()}
