@@ -1,5 +1,7 @@
-"""Readers of what came out of a stream, where anything may stand. Each returns the value, of the type and within the
-bounds asked for, or raises DecodeError, which names it as `what`."""
+"""Readers of what came out of a stream, where anything may stand.
+
+Each returns the value, of the type and within the bounds asked for, or raises DecodeError, which calls it `what`.
+"""
 
 import math
 from typing import Any
