@@ -23,9 +23,9 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from detector_worker.cascade import LARGE
+from detector_worker.cascade import LARGE, MEDIUM, SMALL
 from detector_worker.detector import Detector
-from detector_worker.schedule import due, is_coarse, strip
+from detector_worker.schedule import due, split
 from emotion.analyzer import Nobody
 from producer.factory import make_source
 from producer.jpeg import to_jpeg
@@ -128,11 +128,14 @@ def box_at(track: Sequence[tuple[int, Box]], number: int) -> Box:
 def scheduled(info: FrameInfo, box: Box, every: int) -> bool:
     """Whether a scheduled search in this frame is about a face in `box`."""
     scale = min(1.0, DetectorOptions().scan_width / info.width)
-    large = min(box.width, box.height) * scale >= LARGE * WINDOW
+    windows = min(box.width, box.height) * scale / WINDOW
+    sizes = SMALL if windows < MEDIUM.reduction else MEDIUM if windows < LARGE.reduction else LARGE
     for turn in due(info, info.seq, every):
-        area = strip(turn, info.width, info.height, round(LARGE * WINDOW / scale))
-        inside = area.x <= box.x and box.x + box.width <= area.x + area.width
-        if large if is_coarse(turn) else inside and not large:
+        margin = round(sizes.to * sizes.reduction * WINDOW / scale)
+        area = split(Box(0, 0, info.width, info.height), turn.parts, margin)[turn.part]
+        across = area.x <= box.x and box.x + box.width <= area.x + area.width
+        down = area.y <= box.y and box.y + box.height <= area.y + area.height
+        if turn.sizes == sizes and across and down:
             return True
     return False
 

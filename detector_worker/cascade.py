@@ -38,12 +38,35 @@ THOROUGH = Near(44, 1.3, 1.1, 2)
 SURE = Near(44, 1.3, 1.1, 3)
 """What a known or suspected face must pass now and then: takes few other things for a face."""
 
-LARGE = 2
-"""Sides of the cascade's window from which on a face is large: half the resolution is enough to find it."""
-COARSE_FACTOR = 1.2
-"""Step between the scales of the coarse search. With a single hit being enough, it finds as many large faces as
-the fine one, in a quarter of the time; what it finds is then looked at again."""
-COARSE_REACH = 1.5
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """A part of the search for all faces: those of a range of sizes.
+
+    Attributes:
+        reduction: how many times smaller than for a scan the picture may be.
+        to: side of the largest of them, in sides of the cascade's window, in that smaller picture; 0: any. The
+            smallest ones have its size.
+        factor: step between the scales searched; 0: that of a scan.
+        neighbors: overlapping hits that make a face; 0: as many as in a scan. With a single one being enough,
+            what is found is looked at again.
+        cost: of it, in scans of the same area.
+    """
+
+    reduction: int
+    to: float
+    factor: float
+    neighbors: int
+    cost: float
+
+
+SMALL = Sizes(1, 2.2, 0, 0, 0.55)
+"""A little more than up to where medium ones begin, because boxes vary."""
+MEDIUM = Sizes(2, 2.2, 1.189, 1, 0.11)
+"""Four steps end just below twice the window, from where on OpenCV looks at every row and column."""
+LARGE = Sizes(4, 0, 1.1, 1, 0.08)
+AGAIN = 1.5
+"""Side of the square in which what a single hit has found is looked for again, in sides of its box."""
 
 Face = tuple[Box, float]
 """A box in pixels of the picture searched, wholly inside it, with its weight, the cascade's last sum: higher is
@@ -73,28 +96,27 @@ class FaceFinder:
         found = self._search(gray, area, scale, least, 0, options.scale_factor, options.min_neighbors)
         return found[: options.max_faces]
 
-    def find_large(self, gray: Gray, area: Box, scale: float) -> list[Face]:
-        """Large faces in `area`, from a coarse search; `scale`: pixels of a full scan for one of `gray`."""
-        side = max(LARGE * self._window[0], self._least(gray, scale))
-        scale *= self._window[0] / side
-        suspects = self._search(gray, area, scale, 0, 0, COARSE_FACTOR, 1)
-        found = (self.find_near(gray, box, COARSE_REACH, SURE) for box, _ in suspects)
-        return suppress([face for faces in found for face in faces])
-
-    def find_small(self, gray: Gray, area: Box, scale: float) -> list[Face]:
-        """Those in `area` that are too small for `find_large`."""
-        least, most = self._least(gray, scale), self.widest_small
-        if least > most:
+    def find_sizes(
+        self, sizes: Sizes, gray: Gray, area: Box, scale: float, known: Sequence[Face] = ()
+    ) -> list[Face]:
+        """Faces of some sizes in `area`; `scale`: pixels of a full scan for one of `gray`. What lies on one of the
+        `known` faces is not looked at again, and may be missing."""
+        window, options = self._window[0], self._options
+        scale /= sizes.reduction
+        least, most = self._least(gray, scale), round(sizes.to * window)
+        if most and least > most:
             return []
-        return self._search(
-            gray, area, scale, least, most, self._options.scale_factor, self._options.min_neighbors
-        )
+        factor, neighbors = sizes.factor or options.scale_factor, sizes.neighbors or options.min_neighbors
+        found = self._search(gray, area, scale, least, most, factor, neighbors)
+        if sizes.neighbors != 1:
+            return found
+        suspects = [box for box, _ in found if all(overlap(box, other) <= MAX_OVERLAP for other, _ in known)]
+        closer = (self.find_near(gray, box, AGAIN, SURE) for box in suspects)
+        return suppress([face for faces in closer for face in faces])
 
-    @property
-    def widest_small(self) -> int:
-        """Pixels, at the scale of a full scan, up to which a face is small; a little more than it takes to be
-        large, because boxes vary."""
-        return round(1.1 * LARGE * int(self._window[0]))
+    def widest(self, sizes: Sizes) -> int:
+        """Pixels, at the scale of a full scan, of the largest face of these sizes; 0: any."""
+        return round(sizes.to * sizes.reduction * self._window[0])
 
     def _least(self, gray: Gray, scale: float) -> int:
         shorter: float = min(gray.shape) * scale

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 import msgpack
 import numpy as np
 import numpy.typing as npt
+from msgpack.exceptions import UnpackException
 
+from detector_worker.cascade import LARGE, MEDIUM, SMALL, Sizes
 from shared.errors import DecodeError
 from shared.messages import MAX_SIDE, Box
 
 GRID = 32
 """Cells along the longer side of a thumbnail."""
-VERSION = 1
+VERSION = 2
+SIZES = (SMALL, MEDIUM, LARGE)
+"""As they are numbered in what is stored."""
 
 Thumbnail = npt.NDArray[np.uint8]
 """A frame in gray, `[rows, columns]`, each cell the mean of its part; GRID cells along the longer side."""
@@ -44,6 +48,7 @@ class Memory:
         thumbnail: each cell as it was when it was last searched for new faces.
         searched: areas that were searched a moment ago because they moved: when (media time) and
             where (cells).
+        todo: areas (cells) that are to be searched for faces of some sizes, in this order, because they moved.
         credit: how much more may be searched for that reason, as a fraction of the whole picture.
     """
 
@@ -56,6 +61,7 @@ class Memory:
     faces: tuple[Known, ...]
     thumbnail: Thumbnail
     searched: tuple[tuple[float, Box], ...]
+    todo: tuple[tuple[Sizes, Box], ...]
     credit: float
 
     def to_bytes(self) -> bytes:
@@ -63,7 +69,9 @@ class Memory:
         head = [VERSION, self.epoch, self.seq, self.media_time, self.width, self.height, self.scanned, self.credit]
         faces = [[*_numbers(f.box), f.seen, f.misses, f.doubts] for f in self.faces]
         searched = [[*_numbers(box), at] for at, box in self.searched]
-        packed: bytes = msgpack.packb([*head, faces, searched, len(self.thumbnail), self.thumbnail.tobytes()])
+        todo = [[*_numbers(box), SIZES.index(sizes)] for sizes, box in self.todo]
+        rows, cells = len(self.thumbnail), self.thumbnail.tobytes()
+        packed: bytes = msgpack.packb([*head, faces, searched, todo, rows, cells])
         return packed
 
     @staticmethod
@@ -74,7 +82,7 @@ class Memory:
             DecodeError: it is something else.
         """
         try:
-            version, epoch, *numbers, faces, searched, rows, cells = msgpack.unpackb(
+            version, epoch, *numbers, faces, searched, todo, rows, cells = msgpack.unpackb(
                 data, max_array_len=1024, max_map_len=0, max_ext_len=0
             )
             if version != VERSION or not isinstance(epoch, str):
@@ -84,8 +92,9 @@ class Memory:
             for x, y, w, h, seen, misses, doubts in map(_finite, faces):
                 known.append(Known(_box(x, y, w, h), seen, int(misses), int(doubts)))
             areas = [(at, _box(x, y, w, h)) for x, y, w, h, at in map(_finite, searched)]
+            parts = [(SIZES[int(n)], _box(x, y, w, h)) for x, y, w, h, n in map(_finite, todo)]
             thumbnail = np.frombuffer(cells, np.uint8).reshape(rows, -1)
-        except (ValueError, TypeError, OverflowError, RecursionError, msgpack.exceptions.UnpackException) as e:
+        except (ValueError, TypeError, LookupError, OverflowError, RecursionError, UnpackException) as e:
             raise DecodeError(f"not a detector's memory: {type(e).__name__}") from e
         return Memory(
             epoch,
@@ -97,6 +106,7 @@ class Memory:
             tuple(known),
             thumbnail,
             tuple(areas),
+            tuple(parts),
             credit,
         )
 

@@ -1,12 +1,28 @@
 """Searching a video frame by frame: near known faces, where something moved, and by turns everywhere."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from detector_worker import motion, schedule
-from detector_worker.cascade import QUICK, SURE, THOROUGH, Face, FaceFinder, Gray, Near, overlap, rescale, suppress
+from detector_worker.cascade import (
+    LARGE,
+    MEDIUM,
+    QUICK,
+    SMALL,
+    SURE,
+    THOROUGH,
+    Face,
+    FaceFinder,
+    Gray,
+    Near,
+    Sizes,
+    overlap,
+    rescale,
+    suppress,
+)
 from detector_worker.memory import GRID, Known, Memory, Thumbnail
 from shared.jpeg import GrayJpeg
 from shared.messages import Box, FrameInfo
@@ -27,15 +43,17 @@ MOST_DOUBTS = 2
 """Times in a row that a known face may fail a closer look: after that it is not believed any more."""
 MOTION_EVERY = 0.15
 """Seconds of the medium between two searches of what moved: meanwhile its parts grow together."""
-MOTION_SHARE = 0.35
+MOTION_SHARE = 0.3
 """What such searches may cost for each second of the medium, in scans of the whole picture."""
-COARSE_COST, FINE_COST = 0.25, 0.6
-"""What the coarse search for large faces and the fine one for small ones cost, in scans of the same area."""
+AT_ONCE = 0.1
+"""What they may cost in one frame; the rest comes with the next ones."""
 RESERVE = 0.2
 """Credit that is kept for areas that were not searched within the last second, so that a curtain in the wind does
 not use it all up."""
 SAME = 0.3
 """Overlap from which on a box that was found is taken for a known face."""
+MOST_TODO = 64
+"""Areas that wait to be searched."""
 MOST_MOVED = 0.7
 """Fraction of the picture from which on searching what moved means searching everything."""
 
@@ -73,7 +91,7 @@ class Searcher:
         faces = self.scan(jpeg)
         cells = motion.thumbnail(self._for_scan(jpeg), motion.grid(jpeg.width, jpeg.height))
         memory = Memory(
-            info.epoch, info.seq, info.media_time, jpeg.width, jpeg.height, info.seq, (), cells, (), 1.0
+            info.epoch, info.seq, info.media_time, jpeg.width, jpeg.height, info.seq, (), cells, (), (), 1.0
         )
         return self._settled(info, memory, faces, ())
 
@@ -85,10 +103,10 @@ class Searcher:
         )
         longer = max(jpeg.width, jpeg.height)
         gray = jpeg.reduced(min(smallest / self._finest, longer / (GRID * motion.SAMPLES)))
-        doubt = any(schedule.is_coarse(turn) for turn in turns)
+        doubt = any(turn.sizes is None for turn in turns)
         faces, kept = self._near(gray, jpeg, info, memory.faces, doubt)
         for turn in turns:
-            faces += self._by_turns(jpeg, turn)
+            faces += self._by_turns(jpeg, turn, faces)
 
         now = motion.thumbnail(gray, memory.thumbnail.shape)
         people = [*(face.box for face in memory.faces), *(box for box, _ in faces)]
@@ -104,40 +122,60 @@ class Searcher:
             searched=tuple(s for s in memory.searched if abs(info.media_time - s[0]) < 1),
             credit=min(1.0, memory.credit + earned),
         )
-        if not turns and all(abs(info.media_time - at) >= MOTION_EVERY for at, _ in after.searched):
-            moved = motion.moved(now, before)
-            found, after = self._where_moved(jpeg, after, now, moved)
+        if not turns:
+            if not after.todo and all(abs(info.media_time - at) >= MOTION_EVERY for at, _ in after.searched):
+                after = self._where_moved(jpeg, after, now, motion.moved(now, before))
+            found, after = self._do(jpeg, after, faces)
             faces += found
         return self._settled(info, after, faces, kept)
 
-    def _by_turns(self, jpeg: GrayJpeg, turn: int) -> list[Face]:
+    def _by_turns(self, jpeg: GrayJpeg, turn: schedule.Turn, known: Sequence[Face]) -> list[Face]:
         """The faces that a part of the scan of everything finds."""
-        if schedule.is_coarse(turn):
-            return self._find(jpeg, Box(0, 0, jpeg.width, jpeg.height), self._finder.find_large)
-        margin = round(self._finder.widest_small / self._scale(jpeg))
-        area = schedule.strip(turn, jpeg.width, jpeg.height, margin)
-        return self._find(jpeg, area, self._finder.find_small)
+        if turn.sizes is None:
+            return []
+        whole = Box(0, 0, jpeg.width, jpeg.height)
+        margin = round(self._finder.widest(turn.sizes) / self._scale(jpeg))
+        return self._find(jpeg, schedule.split(whole, turn.parts, margin)[turn.part], turn.sizes, known)
 
-    def _where_moved(
-        self, jpeg: GrayJpeg, memory: Memory, now: Thumbnail, moved: motion.Mask
-    ) -> tuple[list[Face], Memory]:
-        """Look for new faces where something moved, as far as the credit goes."""
-        faces: list[Face] = []
+    def _where_moved(self, jpeg: GrayJpeg, memory: Memory, now: Thumbnail, moved: motion.Mask) -> Memory:
+        """Plan to look for new faces where something moved, as far as the credit goes."""
         cells, searched, credit = memory.thumbnail.copy(), list(memory.searched), memory.credit
-        whole = Box(0, 0, now.shape[1], now.shape[0])
+        todo: list[tuple[Sizes, Box]] = []
+        columns = now.shape[1]
+        whole = Box(0, 0, columns, now.shape[0])
+        margin = math.ceil(self._finder.widest(SMALL) / self._scale(jpeg) / jpeg.width * columns)
         for area in (whole,) if moved.mean() > MOST_MOVED else motion.areas(moved):
-            # Faces of all sizes first; where it goes on moving, large ones and small ones in turns.
+            # Faces of all sizes first; where it goes on moving, larger ones and small ones in turns.
             before = sum(overlap(area, other) > SAME for _, other in memory.searched)
-            large, small = before % 2 == 1 or not before, before % 2 == 0
-            cost = area.width * area.height / moved.size * (large * COARSE_COST + small * FINE_COST)
+            share = area.width * area.height / moved.size
+            wanted = [(sizes, area) for sizes in (LARGE, MEDIUM) if before % 2 == 1 or not before]
+            if before % 2 == 0:
+                parts = math.ceil(share * SMALL.cost / AT_ONCE)
+                wanted += [(SMALL, part) for part in schedule.split(area, parts, margin)]
+            cost = share * sum(sizes.cost for sizes in {sizes for sizes, _ in wanted})
             if cost <= credit - RESERVE * (before > 0):
                 credit -= cost
-                part = motion.in_pixels(area, now.shape, jpeg.width, jpeg.height)
-                faces += self._find(jpeg, part, self._finder.find_large) if large else []
-                faces += self._find(jpeg, part, self._finder.find_small) if small else []
+                todo += wanted
                 cells[_slices(area)] = now[_slices(area)]
                 searched.append((memory.media_time, area))
-        return faces, replace(memory, thumbnail=cells, searched=tuple(searched), credit=credit)
+        return replace(
+            memory, thumbnail=cells, searched=tuple(searched), credit=credit, todo=tuple(todo[:MOST_TODO])
+        )
+
+    def _do(self, jpeg: GrayJpeg, memory: Memory, known: Sequence[Face]) -> tuple[list[Face], Memory]:
+        """Search the next of the areas that are to be searched, as many as one frame may take."""
+        faces: list[Face] = []
+        shape, spent = memory.thumbnail.shape, 0.0
+        todo = list(memory.todo)
+        while todo:
+            sizes, area = todo[0]
+            spent += area.width * area.height / memory.thumbnail.size * sizes.cost
+            if spent > AT_ONCE and len(todo) < len(memory.todo):
+                break
+            part = motion.in_pixels(area, shape, jpeg.width, jpeg.height)
+            faces += self._find(jpeg, part, sizes, [*known, *faces])
+            del todo[0]
+        return faces, replace(memory, todo=tuple(todo))
 
     def _settled(
         self, info: FrameInfo, memory: Memory, faces: Iterable[Face], kept: Iterable[Known]
@@ -189,12 +227,14 @@ class Searcher:
         """The frame at a resolution that suffices to scan it."""
         return jpeg.reduced(1 / self._scale(jpeg))
 
-    def _find(self, jpeg: GrayJpeg, area: Box, how: Callable[[Gray, Box, float], list[Face]]) -> list[Face]:
-        """Faces in an area, all in pixels of the frame, as a search of the finder sees them."""
+    def _find(self, jpeg: GrayJpeg, area: Box, sizes: Sizes, known: Sequence[Face]) -> list[Face]:
+        """Faces of some sizes in an area, all in pixels of the frame; see `FaceFinder.find_sizes`."""
         gray = self._for_scan(jpeg)
-        scale = gray.shape[1] / jpeg.width
-        part = rescale(area, scale, scale, gray.shape[1], gray.shape[0])
-        return _in_frame(how(gray, part, self._scale(jpeg) / scale), gray, jpeg)
+        height, width = gray.shape
+        scale = width / jpeg.width
+        part = rescale(area, scale, scale, width, height)
+        there = [(rescale(box, scale, scale, width, height), weight) for box, weight in known]
+        return _in_frame(self._finder.find_sizes(sizes, gray, part, self._scale(jpeg) / scale, there), gray, jpeg)
 
 
 def _helps(memory: Memory, jpeg: GrayJpeg, info: FrameInfo) -> bool:
