@@ -32,6 +32,10 @@ BLOCK = 1.0
 CATCH_UP = 256
 """Messages read at once by a worker that is behind."""
 
+LOSSLESS_GATHERS = 16
+"""How many times longer lossless messages are waited for than live ones: nobody is in a hurry, and the more there are
+at once the less each costs."""
+
 MOST_LEFT = 1_000
 """Messages that one worker leaves to newer ones at a time."""
 
@@ -147,7 +151,8 @@ class Worker(Generic[In, Out]):
         started = time.monotonic()
         entries = self._streams.read_new(route.source, route.group, worker, batch, BLOCK)
         if 0 < len(entries) < batch and time.monotonic() - started < gather:
-            time.sleep(gather)
+            first = self._peek(entries)
+            time.sleep(gather * (LOSSLESS_GATHERS if first and first.info.mode == "lossless" else 1))
             entries += self._streams.read_new(route.source, route.group, worker, batch - len(entries), None)
         return entries
 
@@ -167,13 +172,15 @@ class Worker(Generic[In, Out]):
 
     def _behind(self, entries: Sequence[Entry]) -> bool:
         """Whether live frames have waited for so long that the newest ones had better go first."""
-        for entry in entries[:1]:
-            try:
-                message = self._route.decode(entry.fields, entry.id)
-            except DecodeError:
-                return False
-            return message.info.mode == "live" and self._age(message) > self._policy.max_age / 2
-        return False
+        first = self._peek(entries)
+        return first is not None and first.info.mode == "live" and self._age(first) > self._policy.max_age / 2
+
+    def _peek(self, entries: Sequence[Entry]) -> In | None:
+        """The first message, if there is one that can be read."""
+        try:
+            return self._route.decode(entries[0].fields, entries[0].id) if entries else None
+        except DecodeError:
+            return None
 
     def _catch_up(self, entries: list[Entry]) -> None:
         """Take all that is waiting, and process only the newest frame of each camera, one by one.

@@ -31,7 +31,7 @@ from shared.service import Service
 from shared.stage import HintedStage, Hints
 from shared.streams import Streams
 from shared.watchdog import EXIT_STUCK, Watchdog
-from shared.worker import Policy, Route, Worker
+from shared.worker import LOSSLESS_GATHERS, Policy, Route, Worker
 from tests.conftest import entries, make_frame
 
 SPEC = ModelSpec("test", 48, 0.1)
@@ -359,7 +359,7 @@ def test_a_stage_without_hints_leaves_none(streams: Streams) -> None:
 
 def test_a_busy_worker_waits_a_moment_for_a_larger_batch(streams: Streams) -> None:
     stage = Echo()
-    service, worker = make_worker(streams, stage, gather=0.5)
+    service, worker = make_worker(streams, stage, gather=0.5 / LOSSLESS_GATHERS)
     append(streams, [0])
     thread = threading.Thread(target=worker.run)
     thread.start()
