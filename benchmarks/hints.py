@@ -29,7 +29,8 @@ from detector_worker.schedule import due, split
 from emotion.analyzer import Nobody
 from producer.factory import make_source
 from producer.jpeg import to_jpeg
-from producer.source import Context, parse_source
+from producer.source import Context
+from producer.spec import parse_source
 from shared.messages import Box, Frame, FrameInfo, ModelSpec
 from shared.options import DetectorOptions, ProducerOptions, SinkOptions
 from shared.stage import Hints

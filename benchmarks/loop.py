@@ -18,7 +18,8 @@ from classifier_worker.classifier import Classifier
 from detector_worker.detector import Detector
 from producer.factory import make_source
 from producer.jpeg import to_jpeg
-from producer.source import Context, Picture, parse_source
+from producer.source import Context, Picture
+from producer.spec import parse_source
 from shared.manifest import DEFAULT_ARTIFACTS, load_manifest
 from shared.messages import Frame, FrameInfo
 from shared.options import ALL, ClassifierOptions, DetectorOptions, ModelOptions, ProducerOptions

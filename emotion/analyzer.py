@@ -18,7 +18,8 @@ from producer.folder import read_picture
 from producer.header import Header
 from producer.jpeg import to_jpeg
 from producer.pixels import decode
-from producer.source import Context, Image, Picture, Source, parse_source, printable, too_large
+from producer.source import Context, Image, Picture, Source, too_large
+from producer.spec import parse_source, printable
 from shared.errors import EmotionError, UsageError
 from shared.manifest import DEFAULT_ARTIFACTS, load_manifest
 from shared.messages import Box, Emotions, Frame, FrameInfo, Outcome

@@ -14,7 +14,8 @@ import cv2
 
 from emotion.analyzer import Analyzer, pixels
 from producer.folder import list_pictures, read_picture
-from producer.source import IMAGE_SUFFIXES, SUPPORTED, Image, Picture, SourceSpec, printable
+from producer.source import Image, Picture
+from producer.spec import IMAGE_SUFFIXES, SUPPORTED, SourceSpec, printable
 from shared.cli import Command, Values
 from shared.errors import EmotionError, UsageError
 from shared.messages import Emotions

@@ -22,8 +22,8 @@ from emotion.report.run import Gathered, check_report
 from emotion.server import EmbeddedServer
 from emotion.summary import progress_line, text_summary
 from emotion.supervisor import Plan, Supervisor
-from producer.loop import check_recordings, plan
-from producer.source import SourceSpec
+from producer.loop import check_recordings
+from producer.spec import SourceSpec, plan
 from shared.cli import Command, Values
 from shared.errors import EmotionError, UsageError
 from shared.manifest import DEFAULT_ARTIFACTS, load_manifest

@@ -4,7 +4,8 @@ from producer.ahead import Ahead
 from producer.camera import CameraCapture
 from producer.folder import Pictures
 from producer.grab import LiveSource
-from producer.source import Context, Source, SourceSpec
+from producer.source import Context, Source
+from producer.spec import SourceSpec
 from producer.url import UrlCapture
 from shared.messages import Mode
 from shared.options import ProducerOptions

@@ -12,7 +12,8 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from producer.source import Context, Image, Picture, SourceSpec, printable, too_large
+from producer.source import Context, Image, Picture, too_large
+from producer.spec import SourceSpec, printable
 from shared.errors import EmotionError
 from shared.messages import MAX_PIXELS, Mode
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from producer.header import read_header
 from producer.pixels import decode
-from producer.source import IMAGE_SUFFIXES, SUPPORTED, Context, Picture, SourceSpec, printable, too_large
+from producer.source import Context, Picture, too_large
+from producer.spec import IMAGE_SUFFIXES, SUPPORTED, SourceSpec, printable
 from shared.errors import EmotionError
 from shared.messages import MAX_JPEG_BYTES, Mode
 

@@ -9,7 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from producer.source import Context, Image, Picture, SourceSpec, printable, too_large
+from producer.source import Context, Image, Picture, too_large
+from producer.spec import SourceSpec, printable
 from shared.errors import EmotionError
 from shared.messages import Mode
 

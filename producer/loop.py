@@ -9,8 +9,9 @@ from producer.factory import make_source
 from producer.link import Job, Keeper, Stopped, Streams
 from producer.live import new_epoch, run_live
 from producer.lossless import run_lossless
-from producer.source import Context, Observer, Source, SourceSpec, parse_sources
-from shared.errors import EmotionError, UsageError
+from producer.source import Context, Observer, Source
+from producer.spec import plan
+from shared.errors import EmotionError
 from shared.messages import Mode
 from shared.options import ProducerOptions
 
@@ -78,25 +79,6 @@ class Producer:
 
     def close(self) -> None:
         self.job.source.close()
-
-
-def plan(options: ProducerOptions) -> tuple[Mode, tuple[SourceSpec, ...]]:
-    """Which sources there are, and in which mode all of them run: with `auto` live as soon as one is a camera or
-    URL, or is to be looped, because live streams are trimmed by length.
-
-    Raises:
-        UsageError: the options do not fit together.
-        EmotionError: a file is not there.
-    """
-    specs = parse_sources(options.source)
-    if len(options.run_id) > 64:
-        raise UsageError("--run-id: at most 64 characters")
-    if options.mode == "lossless":
-        if options.loop:
-            raise UsageError("--loop goes on for ever: it needs --mode live")
-        return "lossless", specs
-    live = options.mode == "live" or options.loop or any(spec.mode == "live" for spec in specs)
-    return ("live" if live else "lossless"), specs
 
 
 def check_recordings(options: ProducerOptions) -> None:

@@ -33,8 +33,8 @@ CATCH_UP = 256
 """Messages read at once by a worker that is behind."""
 
 LOSSLESS_GATHERS = 16
-"""How many times longer lossless messages are waited for than live ones: nobody is in a hurry, and the more there are
-at once the less each costs."""
+"""How many times longer than for live messages a worker waits for lossless ones: there is no hurry, and the more
+there are at once the less each costs."""
 
 MOST_LEFT = 1_000
 """Messages that one worker leaves to newer ones at a time."""

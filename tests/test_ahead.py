@@ -8,7 +8,8 @@ import pytest
 
 from producer.ahead import DEPTH, Ahead
 from producer.factory import make_source
-from producer.source import Context, Picture, parse_source
+from producer.source import Context, Picture
+from producer.spec import parse_source
 from shared.errors import EmotionError
 from shared.messages import Mode
 from shared.options import ProducerOptions

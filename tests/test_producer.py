@@ -15,8 +15,9 @@ from redis.exceptions import ConnectionError
 
 import producer.link
 from emotion.server import EmbeddedServer
-from producer.loop import plan, run_producers
+from producer.loop import run_producers
 from producer.lossless import Flight
+from producer.spec import plan
 from shared.connection import connect
 from shared.errors import EmotionError, UsageError
 from shared.keys import Keys

@@ -19,7 +19,8 @@ from producer.grab import Capture, CaptureError, LiveSource
 from producer.header import read_header
 from producer.jpeg import to_jpeg
 from producer.pace import Pace
-from producer.source import Context, Image, Picture, SourceSpec, parse_source, parse_sources
+from producer.source import Context, Image, Picture
+from producer.spec import SourceSpec, parse_source, parse_sources
 from shared.errors import EmotionError, UsageError
 from shared.options import ProducerOptions
 

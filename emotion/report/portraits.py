@@ -10,7 +10,8 @@ from emotion.analyzer import Nobody, pixels
 from emotion.report.table import Camera
 from producer.files import Video
 from producer.folder import read_picture
-from producer.source import IMAGE_SUFFIXES, Context, Image, SourceSpec
+from producer.source import Context, Image
+from producer.spec import IMAGE_SUFFIXES, SourceSpec
 from shared.errors import EmotionError
 from shared.messages import Box
 from sink.faces import SMALLEST, Choice, Sample, cut, paths
