@@ -5,7 +5,7 @@ frame, its faces, and their emotions came are known without a word from the stag
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -13,11 +13,11 @@ from benchmarks.pipeline import Observation, Shown, observe
 from benchmarks.plan import Plan
 from emotion.server import EmbeddedServer
 from shared.connection import connect
-from shared.messages import decode_detections, decode_emotions, decode_frame
+from shared.messages import Message, decode_detections, decode_emotions, decode_frame
 from shared.streams import id_seconds
 
 STEPS = ("capture to append", "to faces", "to emotions", "to result")
-STREAMS = {"frames": decode_frame, "faces": decode_detections, "emotions": decode_emotions}
+STREAMS: Mapping[str, Callable[[Mapping[bytes, bytes], str], Message]] = {"frames": decode_frame, "faces": decode_detections, "emotions": decode_emotions}
 MEMORY = 512 << 20
 """Bytes that the server may hold."""
 

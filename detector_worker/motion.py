@@ -15,7 +15,7 @@ CHANGE = 10
 """Gray levels by which a cell's mean must change to count as moved, beyond what the whole picture changed."""
 LEAST = 6
 """Cells along each side of an area that is searched because something in it moved."""
-SAMPLES = 5
+SAMPLES = 4
 """Rows and columns of a cell that are looked at."""
 
 Mask = npt.NDArray[np.bool_]

@@ -26,7 +26,7 @@ class Turn:
 
 def _third(number: int) -> tuple[Turn, ...]:
     one, two = (Turn(SMALL, 2 * number + n, 6) for n in (0, 1))
-    return Turn(LARGE), one, Turn(MEDIUM, 0, 2), two, Turn(MEDIUM, 1, 2), Turn(None)
+    return Turn(LARGE), one, Turn(MEDIUM), two, Turn(None)
 
 
 TURNS = (*_third(0), *_third(1), *_third(2))

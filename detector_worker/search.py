@@ -102,7 +102,10 @@ class Searcher:
             (min(f.box.width, f.box.height) for f in memory.faces), default=max(jpeg.width, jpeg.height)
         )
         longer = max(jpeg.width, jpeg.height)
-        gray = jpeg.reduced(min(smallest / self._finest, longer / (GRID * motion.SAMPLES)))
+        if turns or memory.todo:
+            gray = self._for_scan(jpeg)  # it is needed anyway: better than to decode twice
+        else:
+            gray = jpeg.reduced(min(smallest / self._finest, longer / (GRID * motion.SAMPLES)))
         doubt = any(turn.sizes is None for turn in turns)
         faces, kept = self._near(gray, jpeg, info, memory.faces, doubt)
         for turn in turns:
