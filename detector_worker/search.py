@@ -45,8 +45,8 @@ MOTION_EVERY = 0.15
 """Seconds of the medium between two searches of what moved: meanwhile its parts grow together."""
 MOTION_SHARE = 0.3
 """What such searches may cost for each second of the medium, in scans of the whole picture."""
-AT_ONCE = 0.1
-"""What they may cost in one frame; the rest comes with the next ones."""
+AT_ONCE = 0.15
+"""What they may cost in one frame; the rest comes with the next ones. With less, small faces are cut too often."""
 RESERVE = 0.2
 """Credit that is kept for areas that were not searched within the last second, so that a curtain in the wind does
 not use it all up."""
