@@ -17,7 +17,11 @@ from shared.messages import Message, decode_detections, decode_emotions, decode_
 from shared.streams import id_seconds
 
 STEPS = ("capture to append", "to faces", "to emotions", "to result")
-STREAMS: Mapping[str, Callable[[Mapping[bytes, bytes], str], Message]] = {"frames": decode_frame, "faces": decode_detections, "emotions": decode_emotions}
+STREAMS: Mapping[str, Callable[[Mapping[bytes, bytes], str], Message]] = {
+    "frames": decode_frame,
+    "faces": decode_detections,
+    "emotions": decode_emotions,
+}
 MEMORY = 512 << 20
 """Bytes that the server may hold."""
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from benchmarks import peers
 from benchmarks.clips import retimed
+from benchmarks.hops import STEPS, observe_hops
 from benchmarks.pipeline import Observation, Shown, disturbances, observe
 from benchmarks.plan import Plan, percentile
 from benchmarks.report import Section, Table
@@ -33,6 +34,7 @@ def run(plan: Plan) -> Section:
     rows, data = [], {}
     live: list[Observation] = []
     flat: list[Observation] = []
+    seen, ways = observe_hops(plan, "--mode=live", f"--source={clip}")
     for n in range(plan.rounds):
         live.append(observe(plan, "--mode=live", f"--source={clip}"))
         flat.append(observe(plan, f"--source={clip}"))
@@ -53,7 +55,19 @@ def run(plan: Plan) -> Section:
     ]
     header = ("milliseconds", *SHARES, "lost frames")
     data["loop_ms"] = {"per_frame": loop.cpu_ms}
-    return Section("latency", [Table("Capture to result, one camera", header, rows, notes)], data)
+    return Section(
+        "latency", [Table("Capture to result, one camera", header, rows, notes), _hops(seen, ways)], data
+    )
+
+
+def _hops(seen: Observation, ways: Sequence[Sequence[float]]) -> Table:
+    ways = ways[round(FPS * WARM_UP) :] or ways
+    rows = []
+    for n, name in enumerate(STEPS):
+        steps = [way[n] for way in ways]
+        rows.append([name, *(f"{1000 * percentile(steps, at):.0f}" for at in SHARES.values())])
+    notes = [f"{len(ways)} frames of a run of its own, by the ids of the streams. {disturbances([seen])}"]
+    return Table("Hop by hop", ("milliseconds", *SHARES), rows, notes)
 
 
 def settled(live: Observation) -> list[float]:

@@ -128,6 +128,7 @@ def started(
 ) -> "Iterator[tuple[subprocess.Popen[bytes], Watch]]":
     """A running `emotion run`; it is stopped at the end. `pipe`: its standard output is read."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("EMOTION_")}
+    inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages are compiled; the first run does it here
     inherited |= environ or {}
     inherited["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), inherited.get("PYTHONPATH"))))
     with tempfile.TemporaryFile(dir=plan.folder) as errors:

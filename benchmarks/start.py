@@ -22,7 +22,7 @@ from shared.errors import EmotionError
 log = logging.getLogger(__name__)
 
 PATIENCE = 120.0
-SETTLE = 3.0
+SETTLE = 5.0
 """Seconds that an idle pipeline gets to come to rest."""
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-"""Crops per inference. Others are padded up to one of these: few shapes, all met once when a back end opens."""
+"""Crops per inference. Others are padded up to one of these, because every new shape costs time once."""
 
 Pixels = NDArray[np.uint8]
 Logits = NDArray[np.float32]
@@ -16,7 +16,7 @@ class Backend(Protocol):
     """An inference engine with one model, and one head of it that it serves."""
 
     def open(self) -> None:
-        """Load and warm up every batch size.
+        """Load and warm up.
 
         Raises:
             EmotionError: the engine or a file of the model is missing, damaged or does not fit the manifest.

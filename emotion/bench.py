@@ -16,7 +16,7 @@ import samples
 from benchmarks import cameras, latency, machine, profiling, scaling, start, throughput
 from benchmarks.plan import Plan
 from benchmarks.report import Section, fill, markdown, text
-from emotion.run import usable_cores
+from emotion.launch import usable_cores
 from shared.cli import Command, Values
 from shared.errors import EmotionError
 from shared.options import (

@@ -1,6 +1,7 @@
 """The producer's loop: one thread for each camera, all or nothing at the start, no silent failure afterwards."""
 
 import logging
+import os
 import secrets
 import threading
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from shared.options import ProducerOptions
 log = logging.getLogger(__name__)
 
 TURN = 0.05
+LOOK_AGAIN = 0.01
 STOP_PATIENCE = 5.0
 """Seconds that cameras get to come to an end; then the process leaves them behind."""
 
@@ -141,7 +143,7 @@ def run_producers(
     relay = threading.Thread(target=_relay, args=(stop, halt), name="stop", daemon=True)
     relay.start()
     try:
-        if _open_all(producers, keeper, streams_for):
+        if _open_all(producers, keeper, streams_for) and _may_go(options.go, halt, alive):
             _run_all(producers, halt)
     finally:
         halt.set()
@@ -165,6 +167,15 @@ def _open_all(producers: Sequence[Producer], keeper: Keeper, streams_for: Callab
             for producer in producers:
                 producer.close()
     return opened
+
+
+def _may_go(file: str, halt: threading.Event, alive: Callable[[], None]) -> bool:
+    """Wait for `file`, if one is named. False: told to stop meanwhile."""
+    while file and not os.path.exists(file):
+        alive()
+        if halt.wait(LOOK_AGAIN):
+            return False
+    return True
 
 
 def _relay(stop: threading.Event, halt: threading.Event) -> None:

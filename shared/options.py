@@ -94,6 +94,7 @@ class ProducerOptions:
     loop: bool = option(False, "start files and folders again when they end (live mode)")
     jpeg_quality: int = option(90, "quality of JPEG encoding, 1 to 100", low=1, high=100)
     run_id: str = option("", "name of this run: the epoch of lossless frames")
+    go: str = option("", "begin when this file is there; sources are opened before", metavar="FILE")
     in_flight: int = option(128, "lossless: frames of one camera on their way at the most", low=1, high=100_000)
     in_flight_bytes: int = option(
         64 * 2**20, "lossless: bytes of one camera on their way at the most", low=2**20, high=2**36
