@@ -15,6 +15,8 @@ from shared.log import redact_url, setup_logging
 from shared.options import ALL, CommandOptions
 from shared.settings import build, gather
 
+log = logging.getLogger(__name__)
+
 EXIT_UNEXPECTED = 70
 """EX_SOFTWARE of sysexits.h."""
 
@@ -37,12 +39,18 @@ class Command:
     def main(self, argv: Sequence[str] | None = None) -> int:
         """Run the command; returns its exit code: 0 done, 1 failed, 2 wrong usage."""
         prog = f"emotion {self.name}"
+        arguments = sys.argv[1:] if argv is None else argv
         try:
             parser = Parser(prog, self.summary)
             add_flags(parser, (*self.settings, CommandOptions), self.first, self.without)
-            values = gather(vars(parser.parse_args(argv)), (*ALL, *self.settings))
+            values = gather(vars(parser.parse_args(arguments)), (*ALL, *self.settings))
             common = build(CommandOptions, values)
             setup_logging(common.log_level, common.log_format, self.name)
+            if any(_is_secret(argument) for argument in arguments):
+                log.warning(
+                    "a password on the command line can be read by every user of this machine while it runs:"
+                    " put it into an EMOTION_* variable or a settings file"
+                )
             self.run(values)
         except EmotionError as e:
             print(f"{prog}: {redact_url(str(e))}", file=sys.stderr)
@@ -63,3 +71,8 @@ class Command:
         finally:
             logging.shutdown()
         return 0
+
+
+def _is_secret(argument: str) -> bool:
+    """Whether an argument of a command line is, or holds, what only its owner should read."""
+    return redact_url(argument) != argument or argument.partition("=")[0] == "--web-token"

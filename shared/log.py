@@ -94,7 +94,8 @@ def setup_logging(
 ) -> None:
     """Send this process's log lines to standard error, replacing what was set up before.
 
-    Exceptions that nobody catches become log lines, too, so that no password leaves through a traceback.
+    Exceptions that nobody catches, or that cannot be raised, become log lines, too, so that no password leaves
+    through a traceback.
 
     Args:
         level: least severe level to print: `debug`, `info`, `warning` or `error`.
@@ -106,6 +107,7 @@ def setup_logging(
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+    sys.unraisablehook = _log_unraisable
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -117,4 +119,9 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
 
 def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
     if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
+        _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _log_unraisable(args: "sys.UnraisableHookArgs") -> None:
+    if args.exc_value is not None:
         _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)

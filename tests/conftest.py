@@ -2,7 +2,9 @@
 
 import importlib.util
 import itertools
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +28,13 @@ _numbers = itertools.count()
 # How fast a machine is must not decide whether a test passes.
 settings.register_profile("plain", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
 settings.load_profile("plain")
+
+
+@pytest.fixture(autouse=True)
+def _hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that runs in this process takes these over; the next test's errors are pytest's again."""
+    for owner, name in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
 
 
 @pytest.fixture(scope="session")

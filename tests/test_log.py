@@ -4,22 +4,21 @@ import json
 import logging
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from shared.cli import Command, Values
 from shared.log import HumanFormatter, JsonFormatter, redact_url, setup_logging
+from shared.options import LinkOptions, ProducerOptions, WebOptions
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def undo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def undo() -> Iterator[None]:
     """Undoes what `setup_logging` changes in this process."""
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     root = logging.getLogger()
     level = root.level
     yield
@@ -119,15 +118,21 @@ def test_setting_up_again_replaces_the_first(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err.count("once") == 1
 
 
-@pytest.mark.parametrize("where", ["main", "thread"])
+FAILURES = {
+    "main": "fail()",
+    "thread": "t = threading.Thread(target=fail); t.start(); t.join()",
+    "finalizer": "C = type('C', (), {'__del__': lambda self: fail()}); C()",
+}
+
+
+@pytest.mark.parametrize("where", FAILURES)
 def test_uncaught_exceptions_become_redacted_log_lines(where: str) -> None:
     program = (
         "import threading\n"
         "from shared.log import setup_logging\n"
         "setup_logging('info', 'json', 'sink')\n"
         "def fail():\n"
-        "    raise ValueError('redis://:' + 'hunter' + '2@host')\n"
-        + ("fail()" if where == "main" else "t = threading.Thread(target=fail); t.start(); t.join()")
+        "    raise ValueError('redis://:' + 'hunter' + '2@host')\n" + FAILURES[where]
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == (1 if where == "main" else 0)
@@ -137,3 +142,26 @@ def test_uncaught_exceptions_become_redacted_log_lines(where: str) -> None:
     assert line["message"] == "unexpected ValueError"
     assert "redis://:***@host" in line["exception"]
     assert "hunter2" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--source", "rtsp://me:hunter" + "2@cam"], True),
+        (["--redis=redis://:hunter" + "2@host"], True),
+        (["--web-token", "hunter" + "2"], True),
+        (["--source", "rtsp://me@cam", "--redis=redis://host:6379/0"], False),
+    ],
+)
+@pytest.mark.usefixtures("undo")
+def test_a_password_that_others_can_read_is_told(
+    arguments: list[str], told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[Values] = []
+    settings = (LinkOptions, ProducerOptions, WebOptions)
+    command = Command("test", "A command that does nothing.", settings, ran.append)
+    assert command.main(arguments) == 0
+    err = capsys.readouterr().err
+    assert ("a password on the command line" in err) == told
+    assert "hunter2" not in err
+    assert ran

@@ -1,7 +1,9 @@
 """The wheel, installed into an environment of its own, away from this folder."""
 
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -62,3 +64,19 @@ def test_the_wheel_runs_beside_modules_of_the_same_names(wheel: Path, tmp_path: 
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 250
+
+
+@pytest.mark.parametrize("name", ["run", "dev", "train"])
+def test_every_package_is_locked_with_its_hashes(name: str) -> None:
+    """What was tested is what is installed: pip refuses a file of another content."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text().replace("\\\n", " ")
+    entries = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+    assert len(entries) > 10
+    for entry in entries:
+        assert re.match(r"[a-z0-9._-]+(\[[a-z,]+\])?==[^ ]+ .*--hash=sha256:[0-9a-f]{64}( |$)", entry), entry
+    locked = {entry.partition("==")[0].partition("[")[0] for entry in entries}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] if name == "run" else project["optional-dependencies"][name]
+    assert {re.split(r"[<>=;~! ]", one)[0] for one in wanted} <= locked
+    for installer in ("Makefile", "deploy/Dockerfile"):
+        assert "--require-hashes" in (ROOT / installer).read_text()
