@@ -152,7 +152,8 @@ def _elsewhere(streams: Streams) -> str:
     found = set()
     with contextlib.suppress(ResponseError):  # SCAN may be forbidden
         for key in streams.client.scan_iter(f"{streams.keys.namespace}*:dead", count=1000):
-            found.add(key.decode(errors="replace").partition(":")[0])
+            if streams.client.xlen(key):  # dropping all letters leaves an empty stream
+                found.add(key.decode(errors="replace").partition(":")[0])
     return f"; there are some in: {clean(', '.join(sorted(found)))} (--namespace)" if found else ""
 
 

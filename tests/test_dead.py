@@ -89,6 +89,12 @@ def test_an_empty_namespace_points_to_those_of_runs(
     name = streams.keys.namespace
     assert COMMAND.main(["list", f"--redis={server.url}", f"--namespace={name[:-1]}"]) == 0
     assert name in capsys.readouterr().out
+    assert COMMAND.main(["drop", "--all", f"--redis={server.url}", f"--namespace={name}"]) == 0
+    capsys.readouterr()
+    assert COMMAND.main(["list", f"--redis={server.url}", f"--namespace={name}"]) == 0
+    told, _, elsewhere = capsys.readouterr().out.partition("there are some in")
+    assert name in told
+    assert name not in elsewhere.replace(",", " ").split()  # what is empty now is not pointed to
 
 
 @pytest.mark.parametrize(
