@@ -1,13 +1,17 @@
 """The chaos program in its short form, as `make chaos` runs it, and whether it sees what it looks for."""
 
+import json
 import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from tests.chaos.checks import Tail
+from tests.chaos.live import recovered
 from tests.chaos.lossless import MOST_IDLE, least_busy
 
 
@@ -31,3 +35,26 @@ def test_a_process_that_spins_is_told_from_one_that_starts() -> None:
     busy = least_busy(used, 3)
     assert busy["starts"] < MOST_IDLE > busy["waits"]
     assert busy["spins"] > busy["spins half"] >= MOST_IDLE
+
+
+def test_a_view_has_recovered_when_it_is_young_and_stays_so(tmp_path: Path) -> None:
+    """One young picture is not enough: what is on the screen until the next one comes ages, too."""
+    results = tmp_path / "results.jsonl"
+    fault = time.time() - 20
+
+    def show(camera: str, *pictures: tuple[float, float]) -> None:
+        """Lines with their seconds of capture and of being shown, both from the fault on."""
+        with results.open("a") as file:
+            for captured, shown in pictures:
+                at = datetime.fromtimestamp(fault + captured, UTC).isoformat()
+                line = {"camera": camera, "epoch": "e", "seq": 0, "status": "ok", "error": None, "faces": []}
+                file.write(json.dumps(line | {"captured_at": at, "latency_ms": 1000 * (shown - captured)}) + "\n")
+
+    steady = [(t / 10, t / 10 + 0.05) for t in range(-10, 60)]
+    show("left", *steady)
+    show("right", *steady[:12])  # until 0.15 s after the fault
+    show("right", *((t, t + 1.2) for t in (0.2, 0.3)))  # too old
+    show("right", (1.45, 1.5), (3.05, 3.1))  # young, but then nothing for too long
+    show("right", *((t / 10, t / 10 + 0.05) for t in range(32, 60)))
+    assert recovered(Tail(results), fault) == pytest.approx(3.1, abs=1e-3)
+    assert recovered(Tail(results), fault + 4) == 0

@@ -1,7 +1,7 @@
 """`python -m tests.chaos`: runs a pipeline while everything goes wrong, and checks that nothing was lost.
 
-CHAOS_SEED picks where chance starts, CHAOS_MINUTES how long it goes on (default: every fault once, under a
-minute), CHAOS_KEEP a folder for the logs.
+CHAOS_SEED picks where chance starts, CHAOS_MINUTES how long it goes on (default: every fault once, in live mode a
+choice of them, under a minute), CHAOS_KEEP a folder for the logs, CHAOS_JSON a file for the figures.
 """
 
 import os
@@ -14,29 +14,29 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.chaos.faults import LIVE, LIVE_LONG
 from tests.chaos.live import live_wave
 from tests.chaos.lossless import Wave
 from tests.chaos.plant import Plant, plant
 from tests.chaos.report import Outcome, Report
 
-WAVES: Mapping[str, Callable[[Plant, random.Random], Outcome]] = {
-    "lossless": lambda plant, chance: Wave(plant, chance).run(),
-    "real": lambda plant, chance: Wave(plant, chance, real=True).run(),
-    "live": live_wave,
+WAVES: Mapping[str, Callable[[Plant, random.Random, bool], Outcome]] = {
+    "lossless": lambda plant, chance, long: Wave(plant, chance).run(),
+    "real": lambda plant, chance, long: Wave(plant, chance, real=True).run(),
+    "live": lambda plant, chance, long: live_wave(plant, chance, LIVE_LONG if long else LIVE),
 }
-"""Lossless with stages that take no time; lossless with the real ones; live."""
-
+"""Lossless with stages that take no time; with the real ones; live, which is longer when time is given."""
 
 TOGETHER = (("lossless", "real"), ("live",))
 """What runs at the same time. Live has the machine to itself, because it is about time."""
 
 
-def _run(directory: Path, seed: int, number: int, kinds: Sequence[str]) -> list[tuple[str, Outcome]]:
+def _run(directory: Path, seed: int, number: int, kinds: Sequence[str], long: bool) -> list[tuple[str, Outcome]]:
     """One wave of each kind, at the same time; what each does follows from the seed, whatever runs beside it."""
 
     def wave(kind: str) -> Outcome:
         with plant(directory / f"{number}-{kind}", kind) as made:
-            return WAVES[kind](made, random.Random(f"{seed} {number} {kind}"))
+            return WAVES[kind](made, random.Random(f"{seed} {number} {kind}"), long)
 
     if not kinds:
         return []
@@ -60,7 +60,8 @@ def main() -> int:
     try:
         for number in range(1000):
             for together in TOGETHER:
-                for kind, outcome in _run(directory, seed, number, [k for k in together if k in kinds]):
+                chosen = [k for k in together if k in kinds]
+                for kind, outcome in _run(directory, seed, number, chosen, minutes > 0):
                     report.add(kind, outcome)
             if time.monotonic() - began > minutes * 60 or report.failed:
                 break

@@ -154,7 +154,8 @@ LOSSLESS: Mapping[str, Fault] = {
     "SIGKILL producer": kill("producer"),
     "SIGTERM detector": kill("detector", signal.SIGTERM),
     "SIGTERM classifier": kill("classifier", signal.SIGTERM),
-    "SIGTERM sink": kill("tables", signal.SIGTERM),
+    "SIGTERM sink (lines)": kill("lines", signal.SIGTERM),
+    "SIGTERM sink (tables)": kill("tables", signal.SIGTERM),
     "SIGTERM producer": kill("producer", signal.SIGTERM),
     "SIGSTOP detector past the claim time": freeze("detector", CLAIM_AFTER + 1),
     "SIGSTOP classifier past the claim time": freeze("classifier", CLAIM_AFTER + 1),
@@ -186,8 +187,15 @@ REAL = (
 """A choice of them for the real stages, which take longer to come back."""
 
 LIVE = (
-    "SIGKILL detector", "SIGKILL classifier", "SIGKILL sink (lines)", "SIGKILL producer", "SIGTERM detector",
+    "SIGKILL detector", "SIGKILL classifier", "SIGKILL sink (lines)", "SIGKILL producer",
     "SIGSTOP detector past the claim time", "server killed and restarted", "CLIENT PAUSE",
     "CLIENT KILL of all connections", "garbage into every stream", "cut between hop and its answer",
 )  # fmt: skip
 """A choice of them for live mode."""
+
+LIVE_LONG = (
+    *LIVE, "SIGTERM detector", "SIGTERM sink (lines)", "SIGSTOP classifier past the claim time",
+    "SIGSTOP active sink past its lease", "memory full", "SCRIPT FLUSH", "poison messages",
+    "cut between shown and its answer", "read, but the answer lost",
+)  # fmt: skip
+"""All of them that live mode is harmed with when there is time."""

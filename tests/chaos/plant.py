@@ -195,6 +195,11 @@ class Plant:
         thaw.start()
         self._frozen.append(thaw)
 
+    @property
+    def thawing(self) -> bool:
+        """Whether a process was frozen, and nobody has waited for it yet."""
+        return bool(self._frozen)
+
     def wait_until_thawed(self) -> None:
         """Until all frozen processes go on."""
         while self._frozen:
