@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shared.errors import EmotionError
 from shared.options import WebOptions
 from sink.outputs import web_address
-from sink.web.address import Address, free, settle, urls
+from sink.web.address import Address, free, settle, untold, urls
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,6 @@ def settle_page(outputs: Sequence[str], options: WebOptions, *, at_terminal: boo
         with suppress(EmotionError):
             address = free(Address())
     address = free(address)
-    options = settle(options, address)
+    settled = settle(options, address)
     others = (spec for spec in outputs if spec.partition("=")[0] != "web")
-    return Page((*others, f"web={address}"), options, tuple(urls(address, options.web_token)))
+    return Page((*others, f"web={address}"), settled, tuple(urls(address, untold(options, settled))))

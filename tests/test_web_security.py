@@ -8,6 +8,7 @@ from contextlib import closing
 
 import pytest
 
+from emotion.page import settle_page
 from shared.errors import UsageError
 from shared.options import WebOptions
 from sink.web import connections, security
@@ -141,6 +142,20 @@ def test_urls_carry_the_token() -> None:
     assert urls(Address("127.0.0.1", 80)) == ["http://127.0.0.1:80/"]
     assert urls(Address("::1", 80), "t") == ["http://[::1]:80/?token=t"]
     assert urls(Address("0.0.0.0", 80), "t")[0] == "http://localhost:80/?token=t"
+
+
+def test_a_token_that_somebody_set_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The log of a container is kept, and read by others than those who may see the page."""
+    for options, told in ((WebOptions(web_token=TOKEN), False), (WebOptions(), True)):
+        web = Web(Address("0.0.0.0", 0), options, announce=True)
+        web.close()
+        printed = capsys.readouterr().err
+        assert "web page: http://localhost:" in printed
+        assert TOKEN not in printed
+        assert ("?token=" in printed) == told
+        page = settle_page(["web=0.0.0.0:0"], options, at_terminal=False)
+        assert page.options.web_token
+        assert [f"?token={page.options.web_token}" in url for url in page.urls] == [told] * len(page.urls)
 
 
 def test_nothing_is_told_without_the_token(closed: Web) -> None:

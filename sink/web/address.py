@@ -104,6 +104,12 @@ def settle(options: WebOptions, address: Address) -> WebOptions:
     return replace(options, web_token=secrets.token_urlsafe(24))
 
 
+def untold(given: WebOptions, settled: WebOptions) -> str:
+    """The token that people have to be told, because it was made here. One that somebody has set they know; it
+    stays out of terminals and logs."""
+    return "" if given.web_token else settled.web_token
+
+
 def access(options: WebOptions, address: Address) -> Access:
     """Who may ask for a page that is served on `address`."""
     names = {"localhost", "127.0.0.1", "::1", address.host.lower(), *(name.lower() for name in options.web_host)}

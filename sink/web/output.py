@@ -8,7 +8,7 @@ from shared.messages import FrameInfo
 from shared.options import WebOptions
 from sink.monitor import Report
 from sink.output import Image, Result
-from sink.web.address import Address, access, bind, settle, tell, urls
+from sink.web.address import Address, access, bind, settle, tell, untold, urls
 from sink.web.hub import Hub
 from sink.web.server import WebServer
 
@@ -39,12 +39,12 @@ class Web:
             options: who may look.
             cameras: shown before their first frame.
             notice: told to everybody who looks; empty: nothing.
-            announce: whether to print the page's URL, with its token, to standard error.
+            announce: whether to print the page's URL, with its token if that was made here, to standard error.
         """
-        options = settle(options, address)
+        given, options = options, settle(options, address)
         sock = bind(address)
         self.address = replace(address, port=int(sock.getsockname()[1]))
-        self.urls = urls(self.address, options.web_token)
+        self.urls = urls(self.address, untold(given, options))
         self._hub = Hub(cameras, notice)
         self._server = WebServer(self._hub, sock, access(options, self.address), options.web_viewers)
         self._server.start()
