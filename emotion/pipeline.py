@@ -81,6 +81,7 @@ class Run:
         self._started = self._moved = time.monotonic()
         self._work = -1
         self._server_starts = 0
+        self._counted = self._forgotten = 0
 
     def run(self) -> dict[str, Any]:
         """Run to the end and return the summary.
@@ -200,6 +201,7 @@ class Run:
             self._supervisor.check({})
             return None
         self._progress = progress
+        appended = self._appended(progress)
         groups = {"producer": "producer", "detector_worker": "detector", "classifier_worker": "classifier"}
         groups["sink"] = self._sink.sink
         self._supervisor.check({module: progress.work.get(group, 0) for module, group in groups.items()})
@@ -207,7 +209,6 @@ class Run:
             self._service.stop.set()  # whoever read our results has had enough
         self._check_moving(progress)
         if sys.stderr.isatty():
-            appended = progress.work.get("producer", 0)
             elapsed = time.monotonic() - self._started
             line = progress_line(self._stats(progress).summary(), appended, lag, elapsed)
             print(f"{CLEAR}{line}", end="", file=sys.stderr, flush=True)
@@ -218,7 +219,17 @@ class Run:
             self._server_starts += 1
             if self._server_starts > MOST_SERVER_STARTS:
                 raise EmotionError(f"the embedded server has died {self._server_starts} times: giving up")
-            log.warning("the embedded server had died: started it again with its data")
+            held = "without the frames that it held" if self._is_live else "with its data"
+            log.warning("the embedded server had died: started it again %s", held)
+
+    def _appended(self, progress: Progress) -> int:
+        """Frames appended so far. A server that lost its memory counts from 0 again; in lossless mode rightly so,
+        because what it lost is sent again."""
+        now = progress.work.get("producer", 0)
+        if now < self._counted and self._is_live:
+            self._forgotten += self._counted
+        self._counted = now
+        return self._forgotten + now
 
     def _check_moving(self, progress: Progress) -> None:
         work = sum(progress.work.values())
@@ -243,7 +254,11 @@ class Run:
             dead = streams.length(streams.keys.dead)
         summary = dict(self._stats(self._progress).summary())
         summary["mode"] = "live" if self._is_live else "lossless"
-        summary["appended"] = self._progress.work.get("producer", 0)
+        summary["appended"] = appended = self._appended(self._progress)
+        if self._forgotten:  # what the server took with it came to no sink, which could have counted it
+            known = summary["frames"] + sum(summary["dropped"].values())
+            summary["appended"] = max(appended, known + summary["missing"])
+            summary["missing"] = summary["appended"] - known
         summary["dead_letters"] = dead
         summary["restarts"] = self._supervisor.restarts
         summary["outputs"] = written(self._page.outputs)

@@ -22,6 +22,7 @@ MOST_CRASHES = 5
 ROOT = Path(__file__).resolve().parent.parent
 """Where the packages of the stages lie."""
 RESTART_PAUSE = 0.2
+"""Seconds to wait for each crash that came before in the same row; after the first there is no reason to wait."""
 NEWS_BYTES = 1 << 20
 WORTH_TELLING = re.compile(
     r"^[0-9: .-]*(NOTICE|WARNING|ERROR|CRITICAL) |\"level\": \"(NOTICE|WARNING|ERROR|CRITICAL)\"", re.IGNORECASE
@@ -102,18 +103,20 @@ class Supervisor:
                 continue
             if code == 0 and child.plan.ends:
                 child.finished = True
-            elif code in FATAL:
+                continue
+            if code in FATAL:
                 words = self.last_words(child.plan.name).removeprefix("emotion ")
                 raise UsageError(words) if code == UsageError.exit_code else EmotionError(words)
-            elif child.restart_at == 0.0:
-                self._crashed(child, code, marks.get(child.plan.module, 0))
-                child.restart_at = time.monotonic() + RESTART_PAUSE
-            elif time.monotonic() >= child.restart_at:
+            if child.restart_at == 0.0:
+                again = self._crashed(child, code, marks.get(child.plan.module, 0)) - 1
+                child.restart_at = time.monotonic() + again * RESTART_PAUSE
+            if time.monotonic() >= child.restart_at:
                 child.restart_at = 0.0
                 child.process = self._spawn(child.plan)
                 self.restarts += 1
 
-    def _crashed(self, child: _Child, code: int, mark: int) -> None:
+    def _crashed(self, child: _Child, code: int, mark: int) -> int:
+        """Crashes of this stage in a row, this one included."""
         module = child.plan.module
         if mark > self._marks.get(module, -1):
             self._crashes[module] = 0
@@ -126,6 +129,7 @@ class Supervisor:
                 f" (last: {how}): {self.last_words(child.plan.name)}"
             )
         log.warning("%s ended (%s): starting it again", child.plan.name, how)
+        return self._crashes[module]
 
     def news(self) -> list[str]:
         """Notices, warnings and worse that the processes have logged since the last call."""

@@ -230,6 +230,31 @@ def test_a_killed_server_loses_and_repeats_nothing(tmp_path: Path, start: Launch
     check_lossless(lines(out), 200)
 
 
+def test_a_killed_server_of_a_live_run_is_counted(tmp_path: Path, start: Launch) -> None:
+    """It keeps nothing on disk: what it held is gone, and so is its count of what was sent."""
+    out, summary = tmp_path / "results.jsonl", tmp_path / "summary.json"
+    process = start(
+        "run", "--source", "sample", "--mode=live", "--loop", "--fps=20", f"--output=jsonl={out}",
+        f"--summary-json={summary}", *FAST,
+    )  # fmt: skip
+    wait_for(out, 60, process)
+    os.kill(workers_of(process.pid, "valkey-server")[0], signal.SIGKILL)
+    epoch = re.compile(r'"epoch": ?"[^"]+"')
+    before = set(epoch.findall(out.read_text()))
+    deadline = time.monotonic() + LIMIT
+    while set(epoch.findall(out.read_text())) == before:  # the last line may be half written
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, errors
+    assert "without the frames that it held" in errors
+    told = json.loads(summary.read_text())
+    assert told["frames"] == len(lines(out)) > 60
+    assert told["appended"] == told["frames"] + sum(told["dropped"].values()) + told["missing"]
+    assert told["missing"] < 20  # a second's worth
+
+
 def test_live_mode_counts_every_frame_it_drops(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 600, rate=300)
     out, summary = tmp_path / "results.jsonl", tmp_path / "summary.json"

@@ -1,11 +1,12 @@
 """The supervisor with real processes that crash."""
 
+import os
 import time
 from pathlib import Path
 
 import pytest
 
-from emotion.supervisor import MOST_CRASHES, Plan, Supervisor
+from emotion.supervisor import MOST_CRASHES, RESTART_PAUSE, Plan, Supervisor
 from shared.errors import EmotionError, UsageError
 
 
@@ -71,4 +72,19 @@ def test_a_worker_must_not_just_leave(tmp_path: Path, module: str) -> None:
     supervisor.start(Plan("ends-0", module, ["0"]))
     with pytest.raises(EmotionError, match=r"5 times in a row .* \(last: exit code 0\)"):
         check_until_over(supervisor, [0])
+    supervisor.stop()
+
+
+def test_the_first_crash_is_mended_at_once(tmp_path: Path, module: str) -> None:
+    """A live view waits for it; only what crashes again has to wait."""
+    supervisor = Supervisor(tmp_path / "logs")
+    supervisor.start(Plan("ends-0", module, ["-9"]))
+    restarts = []
+    for _ in range(2):
+        os.waitid(os.P_PID, supervisor.pids()["ends-0"], os.WEXITED | os.WNOWAIT)
+        supervisor.check({"ends": 0})
+        restarts.append(supervisor.restarts)
+    time.sleep(RESTART_PAUSE)
+    supervisor.check({"ends": 0})
+    assert [*restarts, supervisor.restarts] == [1, 1, 2]
     supervisor.stop()

@@ -19,16 +19,20 @@ from tests.chaos.live import live_wave
 from tests.chaos.lossless import Wave
 from tests.chaos.plant import Plant, plant
 from tests.chaos.report import Outcome, Report
+from tests.chaos.running import running_wave
 
 WAVES: Mapping[str, Callable[[Plant, random.Random, bool], Outcome]] = {
     "lossless": lambda plant, chance, long: Wave(plant, chance).run(),
     "real": lambda plant, chance, long: Wave(plant, chance, real=True).run(),
     "live": lambda plant, chance, long: live_wave(plant, chance, LIVE_LONG if long else LIVE),
+    "run": lambda plant, chance, long: running_wave(plant, chance),
 }
-"""Lossless with stages that take no time; with the real ones; live, which is longer when time is given."""
+"""Lossless with stages that take no time; with the real ones; live, which is longer when time is given; and
+`emotion run`, live and with the real stages."""
+DEFAULT = ("lossless", "real", "live")
 
-TOGETHER = (("lossless", "real"), ("live",))
-"""What runs at the same time. Live has the machine to itself, because it is about time."""
+TOGETHER = (("lossless", "real"), ("live",), ("run",))
+"""What runs at the same time. Live ones have the machine to themselves, because they are about time."""
 
 
 def _run(directory: Path, seed: int, number: int, kinds: Sequence[str], long: bool) -> list[tuple[str, Outcome]]:
@@ -46,12 +50,12 @@ def _run(directory: Path, seed: int, number: int, kinds: Sequence[str], long: bo
 
 def main() -> int:
     """Returns the exit code: 0 if all invariants held. Arguments choose among the waves."""
-    kinds = sys.argv[1:] or [*WAVES]
+    minutes = float(os.environ.get("CHAOS_MINUTES") or 0)
+    kinds = sys.argv[1:] or [*(WAVES if minutes else DEFAULT)]
     if unknown := set(kinds) - set(WAVES):
         print(f"there is no {', '.join(sorted(unknown))}: choose among {', '.join(WAVES)}", file=sys.stderr)
         return 2
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
-    minutes = float(os.environ.get("CHAOS_MINUTES") or 0)
     print(f"CHAOS_SEED={seed}", flush=True)
     keep = os.environ.get("CHAOS_KEEP")
     directory = Path(keep or tempfile.mkdtemp(prefix="chaos-"))

@@ -156,6 +156,17 @@ def _check_line(
         verdict.expect(line.right or not marked, f"{where} shows the result of another frame")
 
 
+def check_increasing(verdict: Verdict, shown: Sequence[Line]) -> None:
+    """Live results: each frame at most once, in order per camera and epoch."""
+    last: dict[tuple[str, str], int] = {}
+    for line in shown:
+        before = last.get((line.camera, line.epoch), -1)
+        verdict.repeated += line.seq == before
+        verdict.expect(line.seq > before, f"{line.camera}: {line.seq} after {before}")
+        last[line.camera, line.epoch] = line.seq
+    verdict.frames = len(shown)
+
+
 def dead(streams: Streams) -> dict[tuple[str, str, int], str]:
     """Dead letters with a place, by camera, epoch and seq: their reasons."""
     from emotion.dead import Letter

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from shared.options import ProducerOptions
 from sink.stats import Stats
-from tests.chaos.checks import Tail, Verdict, check_drained, check_ends, lines
+from tests.chaos.checks import Tail, Verdict, check_drained, check_ends, check_increasing, lines
 from tests.chaos.faults import LOSSLESS
 from tests.chaos.plant import SINKS, Plant
 from tests.chaos.report import Outcome
@@ -123,13 +123,7 @@ def _end(plant: Plant, outcome: Outcome) -> None:
         outcome.figures[f"{sink}: shown, dropped, missing"] = ours + dropped + stats.missing
         outcome.figures[f"{sink}: not shown"] = dropped + stats.missing
     shown = [line for line in lines(plant.directory / "results.jsonl") if line.camera in CAMERAS]
-    last: dict[tuple[str, str], int] = {}
-    for line in shown:
-        before = last.get((line.camera, line.epoch), -1)
-        verdict.repeated += line.seq == before
-        verdict.expect(line.seq > before, f"{line.camera}: {line.seq} after {before}")
-        last[line.camera, line.epoch] = line.seq
-    verdict.frames = len(shown)
+    check_increasing(verdict, shown)
     outcome.figures |= {
         "appended": appended,
         "worst recovery, s": max(outcome.recovery.values(), default=0.0),

@@ -126,8 +126,6 @@ class Plant:
         self.start("producer", ["producer"], options)
 
     def _spawn(self, name: str, command: Sequence[str]) -> "subprocess.Popen[bytes]":
-        root = str(Path(__file__).parents[2])
-        env = {k: v for k, v in os.environ.items() if not k.startswith("EMOTION_")}
         with (self.directory / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 command,
@@ -135,7 +133,7 @@ class Plant:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
-                env={**env, "PYTHONPATH": root, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
+                env={**plain_environment(), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
             )
 
     def _keep(self) -> None:
@@ -266,6 +264,12 @@ class Plant:
                 member.process.wait()
         self.proxy.close()
         self.server.stop()
+
+
+def plain_environment() -> dict[str, str]:
+    """That of this process, with this project's packages and without settings of anybody's."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("EMOTION_")}
+    return {**inherited, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def cpu_seconds(pid: int) -> float:
