@@ -5,8 +5,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
+import cv2
+import numpy as np
+
+from detector_worker.detector import Detector
+from detector_worker.memory import GRID, Known, Memory
+from shared import hints
 from shared.errors import DecodeError
 from shared.messages import (
     Box,
@@ -26,13 +33,18 @@ from shared.messages import (
     encode_frame,
     salvage,
 )
+from shared.options import DetectorOptions
 from shared.streams import Progress
+from sink.follow import Follower, following
 from sink.stats import Stats
 from tests.fuzz.mutate import mutations
 
 DATA = Path(__file__).parents[1] / "data"
 INFO = FrameInfo("hall-1", "clip ü.mp4", "run1", 7, 1_795_000_000.125, 0.28, 640, 360, "lossless")
+SMALL = replace(INFO, seq=8, media_time=0.32, width=64, height=36)
 SPEC = ModelSpec("fer-1", 4, 0.1)
+LABELLED = tuple(Prediction(Box(40 * n, n, 30, 30), 0.5, (0.25, 0.75)) for n in range(5))
+RULES = following("2/3", 0.3, "auto")
 SLOWEST = 1.0
 """Seconds of processor time that no input may take."""
 
@@ -40,16 +52,23 @@ SLOWEST = 1.0
 def corpus() -> list[bytes]:
     """Real messages: frozen ones, and the shapes they come in today."""
     faces = tuple(Crop(Box(n, n, 9, 9), n / 7, bytes(16)) for n in range(5))
-    labelled = tuple(Prediction(Box(n, n, 9, 9), 0.5, (0.25, 0.75)) for n in range(5))
     still = replace(INFO, still=True, mode="live")
+    follower = Follower(RULES)
+    follower.follow(Emotions(INFO, "1-1", ("a", "b"), LABELLED))
+    known = tuple(Known(Box(n, n, 60, 60), 0.28, n, 0) for n in range(3))
+    memory = Memory(
+        "run1", 7, 0.28, 640, 360, 5, known, np.zeros((18, GRID), np.uint8), ((0.2, known[0].box),), 0.1
+    )
     return [
         *(path.read_bytes() for path in sorted(DATA.glob("*-v1.bin"))),
         encode_frame(Frame(still, b""))[b"h"],
         encode_frame(Frame(INFO, b"", outcome=Outcome.error("x" * 200)))[b"h"],
         encode_detections(Detections(still, "1-1", SPEC, faces))[b"m"],
         encode_detections(Detections(INFO, "1-1", SPEC, (), Outcome.dropped("stale")))[b"m"],
-        encode_emotions(Emotions(still, "1-1", ("a", "b"), labelled))[b"m"],
+        encode_emotions(Emotions(still, "1-1", ("a", "b"), LABELLED))[b"m"],
         Stats(frames=5, emotions={"happy": 3}, latencies={7: 5}, first_captured_at=1.0).to_bytes(),
+        memory.to_bytes(),
+        follower.state(INFO.camera),
     ]
 
 
@@ -79,6 +98,37 @@ def _progress(data: bytes) -> None:
     Progress.parse(table).all_shown(["hall-1"], ended=True)
 
 
+@cache
+def _detector() -> Detector:
+    detector = Detector(DetectorOptions(scan_width=64), SPEC)
+    detector.open()
+    return detector
+
+
+@cache
+def _picture() -> Frame:
+    done, jpeg = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (36, 64, 3), np.uint8))
+    assert done
+    return Frame(SMALL, jpeg.tobytes(), "1-1")
+
+
+def _memory(data: bytes) -> None:
+    """A detector's notes, out of the hash of hints: it has to be able to go on with what it takes for its own."""
+    for hint in hints.parse({b"hall-1": b"7-0 " + data, data[:9]: data}).values():
+        Memory.from_bytes(hint.data)
+    (found,) = _detector().process_hinted([_picture()], {"hall-1": data})
+    assert found.outcome.status == "ok"
+
+
+def _tracks(data: bytes) -> None:
+    """What a sink left for its successor: whoever takes it over has to be able to go on with it."""
+    follower = Follower(RULES)
+    follower.resume(INFO.camera, data)
+    for n in range(2):
+        follower.follow(Emotions(replace(INFO, media_time=0.3 + n / 25), "1-1", ("a", "b"), LABELLED))
+    follower.state(INFO.camera)
+
+
 DECODERS: Mapping[str, Callable[[bytes], object]] = {
     "frame": _frame,
     "detections": _detections,
@@ -86,6 +136,8 @@ DECODERS: Mapping[str, Callable[[bytes], object]] = {
     "salvage": _salvage,
     "progress": _progress,
     "statistics": Stats.from_bytes,
+    "memory": _memory,
+    "tracks": _tracks,
 }
 
 
