@@ -129,7 +129,8 @@ def test_a_finished_model_is_trained_further(keras: Any, data: Path, tmp_path: P
 
     rng = np.random.default_rng(0)
     shapes = network.shapes(HEADS, trainable.scaled_widths(0.06))
-    weights.save(tmp_path / "a.npz", {name: rng.normal(0, 0.1, shape) for name, shape in shapes.items()})
+    start = {name: rng.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
+    weights.save(tmp_path / "a.npz", start)
     np.save(tmp_path / "training-hashes.npy", np.array([7], np.uint64))
     flags = [f"--weights={tmp_path / 'a.npz'}", "--freeze=2", "--epochs=2", "--name=more"]
     assert COMMAND.main(command(data, tmp_path, *flags)) == 0

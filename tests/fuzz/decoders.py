@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from detector_worker.cascade import LARGE
 from detector_worker.detector import Detector
 from detector_worker.memory import GRID, Known, Memory
 from shared import hints
@@ -57,7 +58,17 @@ def corpus() -> list[bytes]:
     follower.follow(Emotions(INFO, "1-1", ("a", "b"), LABELLED))
     known = tuple(Known(Box(n, n, 60, 60), 0.28, n, 0) for n in range(3))
     memory = Memory(
-        "run1", 7, 0.28, 640, 360, 5, known, np.zeros((18, GRID), np.uint8), ((0.2, known[0].box),), 0.1
+        "run1",
+        7,
+        0.28,
+        640,
+        360,
+        5,
+        known,
+        np.zeros((18, GRID), np.uint8),
+        ((0.2, known[0].box),),
+        ((LARGE, known[0].box),),
+        0.1,
     )
     return [
         *(path.read_bytes() for path in sorted(DATA.glob("*-v1.bin"))),
