@@ -29,9 +29,10 @@ from shared.options import (
     SinkOptions,
     WebOptions,
 )
+from shared.progress import Progress
 from shared.service import Service, open_streams
 from shared.settings import build
-from shared.streams import Progress, Streams
+from shared.streams import Streams
 from sink.follow import following
 from sink.outputs import files, truncate, written
 from sink.outputs import parse as check_outputs

@@ -16,6 +16,7 @@ from shared.errors import EmotionError
 from shared.hints import HINT_SECONDS, Hint
 from shared.keys import Keys
 from shared.messages import Fields, Frame, encode_frame
+from shared.progress import Progress
 
 if TYPE_CHECKING:
     import redis
@@ -400,7 +401,7 @@ class Streams:
         named = {key.decode(errors="replace"): state for key, state in table.items()}
         return {key.removeprefix(begin): state for key, state in named.items() if key.startswith(begin)}
 
-    def progress(self) -> "Progress":
+    def progress(self) -> Progress:
         """Everything that producers and sinks have told of their progress."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.hgetall(self.keys.progress)
@@ -477,62 +478,3 @@ def _entries(reply: Any) -> list[Entry]:
 def _count(value: Any, epoch: str) -> int:
     stored, _, count = (value or b"").decode().rpartition(" ")
     return int(count) if stored == epoch and count else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What producers and sinks tell of their progress, read.
-
-    Attributes:
-        appended: camera to (epoch, frames appended).
-        ended: camera to (epoch, frames in all), for sources that have ended.
-        sinks: names of the registered sinks.
-        shown: (sink, camera, epoch) to frames shown: all below this seq.
-        stats: sink to its statistics.
-        work: "producer" to the frames appended in all epochs, a consumer group to the messages it has finished.
-    """
-
-    appended: Mapping[str, tuple[str, int]]
-    ended: Mapping[str, tuple[str, int]]
-    sinks: tuple[str, ...]
-    shown: Mapping[tuple[str, str, str], int]
-    stats: Mapping[str, bytes]
-    work: Mapping[str, int]
-
-    @staticmethod
-    def parse(table: Mapping[bytes, bytes], summaries: Mapping[bytes, bytes] | None = None) -> "Progress":
-        appended, ended, shown, work = {}, {}, {}, {}
-        stats = {name.decode(): summary for name, summary in (summaries or {}).items()}
-        sinks = []
-        for raw, value in table.items():
-            try:
-                kind, _, rest = raw.decode().partition("|")
-                if kind == "work":
-                    work[rest] = int(value)
-                elif kind == "sink":
-                    sinks.append(rest)
-                else:
-                    epoch, _, count = value.decode().rpartition(" ")
-                    if kind == "at":
-                        appended[rest] = (epoch, int(count))
-                    elif kind == "end":
-                        ended[rest] = (epoch, int(count))
-                    elif kind == "done":
-                        sink, _, camera = rest.partition("|")
-                        shown[sink, camera, epoch] = int(count)
-            except ValueError:
-                continue  # not ours: whoever may write to the server may write anything
-        return Progress(appended, ended, tuple(sorted(sinks)), shown, stats, work)
-
-    def all_shown(self, cameras: Collection[str], *, ended: bool) -> bool:
-        """Whether every registered sink has shown all frames of `cameras`: those of the whole source where it
-        must have `ended`, else those appended so far."""
-        counts = self.ended if ended else self.appended
-        if not self.sinks or (ended and not set(cameras) <= set(counts)):
-            return False
-        return all(
-            self.shown.get((sink, camera, counts[camera][0]), 0) >= counts[camera][1]
-            for camera in cameras
-            if camera in counts
-            for sink in self.sinks
-        )

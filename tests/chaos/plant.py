@@ -21,8 +21,9 @@ from emotion.server import EmbeddedServer
 from shared.connection import connect
 from shared.keys import Keys
 from shared.options import CommonOptions, LinkOptions, ProducerOptions, SinkOptions
+from shared.progress import Progress
 from shared.settings import to_toml
-from shared.streams import Progress, Streams
+from shared.streams import Streams
 from tests.chaos.proxy import Proxy
 
 T = TypeVar("T")

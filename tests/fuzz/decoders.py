@@ -35,7 +35,7 @@ from shared.messages import (
     salvage,
 )
 from shared.options import DetectorOptions
-from shared.streams import Progress
+from shared.progress import Progress
 from sink.follow import Follower, following
 from sink.stats import Stats
 from tests.fuzz.mutate import mutations
