@@ -66,7 +66,7 @@ def wait_until_up(client: "redis.Redis", url: str, patience: float, stopped: Cal
     """Return as soon as the server answers.
 
     Raises:
-        EmotionError: it does not within `patience` seconds, or refuses the password.
+        EmotionError: it does not within `patience` seconds, or refuses the password, or is not trusted.
     """
     deadline = time.monotonic() + patience
     wait = FIRST_WAIT
@@ -79,6 +79,11 @@ def wait_until_up(client: "redis.Redis", url: str, patience: float, stopped: Cal
         except (RedisError, OSError, UnicodeError) as e:
             if "NOAUTH" in str(e):
                 raise EmotionError(f"Redis at {redact_url(url)} wants a password") from e
+            if "CERTIFICATE_VERIFY_FAILED" in str(e):  # waiting would not make it a better one
+                raise EmotionError(
+                    f"Redis at {redact_url(url)} has a certificate that is not trusted ({_short(e)}):"
+                    " name the authority that signed it, rediss://...?ssl_ca_certs=FILE"
+                ) from e
             if time.monotonic() > deadline:
                 raise EmotionError(
                     f"Redis at {redact_url(url)} cannot be reached ({_short(e)}): start it, or check --redis"
