@@ -16,7 +16,7 @@ help:
 	@echo "make run [SOURCE=sample|0|rtsp://...|clip.mp4|folder/] [ARGS='more flags']   the pipeline; results in out/"
 	@echo "make test [ARGS='-k word']   all tests"
 	@echo "make test-containers         docker-compose.yml on a Docker engine: builds, runs, kills, restarts"
-	@echo "make test-training           training, export and TensorFlow, in an environment of their own (3 GB)"
+	@echo "make test-training           the tests that make test skips: training, export, TensorFlow; they need 3 GB"
 	@echo "make train-env               that environment: .venv-train/bin/emotion train --help"
 	@echo "make chaos                   break everything on purpose, and check that nothing is lost (CHAOS_MINUTES=30)"
 	@echo "make fuzz                    hostile bytes for all that reads (FUZZ_INPUTS=1000000)"
@@ -45,8 +45,7 @@ train-env:
 	@$(MAKE) --no-print-directory VENV=.venv-train .venv-train/.train
 
 test-training: train-env
-	@.venv-train/bin/python -m pytest tests/test_training_keras.py tests/test_golden.py tests/test_export.py \
-		tests/test_evaluate.py tests/test_models.py tests/test_classifier.py $(ARGS)
+	@.venv-train/bin/python -m pytest -m needs $(ARGS)
 
 chaos: $(VENV)/.dev
 	@$(PY) -m tests.chaos $(ARGS)

@@ -96,3 +96,10 @@ def entries(streams: Streams, stream: str) -> list[tuple[str, dict[bytes, bytes]
     """All entries of a stream, with their ids."""
     found = cast(list[tuple[bytes, dict[bytes, bytes]]], streams.client.xrange(stream))
     return [(i.decode(), fields) for i, fields in found]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The marker `needs`: what only the train extra brings. `make test-training` runs the tests that have it."""
+    for module in {module for marker in item.iter_markers("needs") for module in marker.args}:
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed (the train extra)")

@@ -31,7 +31,6 @@ from tests.model_files import TEMPERATURES, artifact, faces
 
 OPTIONS = ClassifierOptions(precision="fp32")
 HAS_TENSORFLOW = importlib.util.find_spec("tensorflow") is not None
-needs_tensorflow = pytest.mark.skipif(not HAS_TENSORFLOW, reason="TensorFlow is not installed (train extra)")
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +230,7 @@ def test_without_tensorflow_the_message_says_what_to_install(manifest: Manifest)
         stage.open()
 
 
-@needs_tensorflow
+@pytest.mark.needs("tensorflow")
 @pytest.mark.parametrize("with_npz", [True, False])
 def test_tensorflow_gives_the_answers_of_openvino(tmp_path: Path, with_npz: bool) -> None:
     model = artifact(tmp_path, with_npz=with_npz)
@@ -245,7 +244,7 @@ def test_tensorflow_gives_the_answers_of_openvino(tmp_path: Path, with_npz: bool
         theirs.close()
 
 
-@needs_tensorflow
+@pytest.mark.needs("tensorflow")
 def test_tensorflow_agrees_with_the_committed_int8_model() -> None:
     model = load_manifest(DEFAULT_ARTIFACTS)
     sent = message(model, faces(8))

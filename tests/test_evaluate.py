@@ -147,8 +147,8 @@ def test_tables_for_people(
     assert "copies of training images, by their hashes: 0" in text
 
 
+@pytest.mark.needs("matplotlib")
 def test_pictures_are_drawn(rows: tuple[Path, list[Row]], model: Manifest, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="pictures need the train extra")
     flags = [f"--data={rows[0]}", f"--model={model.directory}", "--precision=fp32", f"--charts={tmp_path / 'p'}"]
     assert COMMAND.main(flags) == 0
     drawn = {path.name for path in (tmp_path / "p").iterdir()}

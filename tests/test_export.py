@@ -113,8 +113,8 @@ def test_other_formats_are_rebuilt_without_data(exported: Manifest, tmp_path: Pa
     np.testing.assert_array_equal(answers[0], answers[1])
 
 
+@pytest.mark.needs("nncf")
 def test_int8_is_quantised_and_measured(tmp_path: Path, data: list[str]) -> None:
-    pytest.importorskip("nncf", reason="quantising needs the train extra")
     weights.save(tmp_path / "plain.npz", random_weights())
     assert COMMAND.main([f"--weights={tmp_path / 'plain.npz'}", f"--output={tmp_path / 'm'}", *data]) == 0
     manifest = load_manifest(tmp_path / "m")

@@ -1,6 +1,5 @@
 """The same picture gives the same answer in every back end and precision, and as plain NumPy computes it."""
 
-import importlib.util
 from pathlib import Path
 
 import cv2
@@ -19,9 +18,6 @@ from shared.manifest import DEFAULT_ARTIFACTS, Manifest, load_manifest
 from shared.options import DetectorOptions
 from tests.model_files import artifact
 
-needs_tensorflow = pytest.mark.skipif(
-    not importlib.util.find_spec("tensorflow"), reason="TensorFlow is not installed (train extra)"
-)
 SAMPLE = Path(__file__).parents[1] / "samples" / "sample.mp4"
 
 
@@ -98,7 +94,7 @@ def test_the_model_that_is_shipped(crops: np.ndarray, shipped: tuple[Manifest, d
             )
 
 
-@needs_tensorflow
+@pytest.mark.needs("tensorflow")
 @pytest.mark.filterwarnings("default")
 def test_the_model_that_is_shipped_in_tensorflow(
     crops: np.ndarray, shipped: tuple[Manifest, dict[str, np.ndarray]]
@@ -118,7 +114,7 @@ def test_any_model_in_openvino(crops: np.ndarray, tmp_path: Path, precision: str
         np.testing.assert_allclose(values, truth[head], atol=tolerance, err_msg=head)
 
 
-@needs_tensorflow
+@pytest.mark.needs("tensorflow")
 @pytest.mark.filterwarnings("default")
 def test_any_model_in_tensorflow(crops: np.ndarray, tmp_path: Path) -> None:
     manifest = artifact(tmp_path, with_npz=True)

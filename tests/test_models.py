@@ -43,8 +43,8 @@ def test_weights_survive_the_way_through_npz(tmp_path: Path) -> None:
     assert all(np.array_equal(after[name], before[name]) for name in before)
 
 
+@pytest.mark.needs("nncf")
 def test_int8_weights_are_recovered_within_rounding(tmp_path: Path) -> None:
-    pytest.importorskip("nncf", reason="quantising needs the train extra")
     before = random_weights()
     model = openvino_export.quantize(openvino_export.build(before), faces(50))
     path, binary = openvino_export.save(model, tmp_path / "m.xml")

@@ -24,10 +24,10 @@ from shared.manifest import load_manifest
 from tests.training_files import write_csv, write_ferplus
 
 pytestmark = [
+    pytest.mark.needs("keras"),
     pytest.mark.skipif(
-        not importlib.util.find_spec("keras")
-        or not (importlib.util.find_spec("tensorflow") or importlib.util.find_spec("torch")),
-        reason="training needs Keras with TensorFlow or PyTorch (the train extra)",
+        not (importlib.util.find_spec("tensorflow") or importlib.util.find_spec("torch")),
+        reason="training needs TensorFlow or PyTorch (the train extra)",
     ),
     pytest.mark.filterwarnings("default"),  # Keras and its back ends warn of one another
 ]

@@ -92,8 +92,8 @@ def test_no_runs_at_all(tmp_path: Path) -> None:
         runlog.read_runs(tmp_path)
 
 
+@pytest.mark.needs("matplotlib")
 def test_charts_are_drawn(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="charts need the train extra")
     folder = make_run(tmp_path / "one", [0.2, 0.5])
     runlog.write_log(folder, np.eye(7, dtype=np.int64))
     for name in ("history.png", "confusion.png"):
