@@ -16,7 +16,7 @@ help:
 	@echo "make run [SOURCE=sample|0|rtsp://...|clip.mp4|folder/] [ARGS='more flags']   the pipeline; results in out/"
 	@echo "make test [ARGS='-k word']   all tests"
 	@echo "make test-containers         docker-compose.yml on a Docker engine: builds, runs, kills, restarts"
-	@echo "make test-training           the tests that make test skips: training, export, TensorFlow; they need 3 GB"
+	@echo "make test-training           what make test skips: training, export, TensorFlow (3 GB)"
 	@echo "make train-env               that environment: .venv-train/bin/emotion train --help"
 	@echo "make chaos                   break everything on purpose, and check that nothing is lost (CHAOS_MINUTES=30)"
 	@echo "make fuzz                    hostile bytes for all that reads (FUZZ_INPUTS=1000000)"
