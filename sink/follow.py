@@ -8,15 +8,19 @@ from typing import Any
 import msgpack
 
 from shared.errors import DecodeError, UsageError
-from shared.messages import Emotions, Prediction
+from shared.messages import MAX_SIDE, Emotions, Prediction
 from sink.output import Face
-from sink.smoothing import Average, Run, Smoother
+from sink.smoothing import FLOOR, Average, Run, Smoother
 from sink.tracks import Confirmation, Track, Tracker
 
 MOST_FRAMES = 60
 """Frames that `--confirm` may look back at."""
 _VERSION = 1
 _MOST_ITEMS = 4096
+_LARGEST = 2**MOST_FRAMES
+"""No number of a track or an average is larger."""
+_LEAST, _MOST = math.log(FLOOR) - 0.01, 0.01
+"""Between these lies every mean of logarithms of probabilities, rounding included."""
 _TRACK = len(Track.__dataclass_fields__)
 _SMOOTHER = len(Smoother.__dataclass_fields__)
 
@@ -144,7 +148,8 @@ class Follower:
             version, epoch, next_id, rows = msgpack.unpackb(state, max_array_len=_MOST_ITEMS, max_ext_len=0)
             if version != _VERSION:
                 raise DecodeError(f"the state of tracks is not of version {_VERSION}")
-            lane = _Lane(str(epoch), Tracker(self._rules.confirmation, int(next_id)))
+            (first,) = _finite([next_id], 1)
+            lane = _Lane(str(epoch), Tracker(self._rules.confirmation, int(first)))
             for values, sums in rows:
                 track = _track(values)
                 lane.tracker.tracks.append(track)
@@ -162,6 +167,8 @@ def _remembered(track: Track, smoother: Smoother, time: float) -> Face:
 
 def _track(values: Sequence[Any]) -> Track:
     number, x, y, width, height, seen, vx, vy, recent, confirmed = _finite(values, _TRACK)
+    if max(abs(x), abs(y)) > 2 * MAX_SIDE or not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+        raise ValueError("a face outside of any picture")
     return Track(int(number), x, y, width, height, seen, vx, vy, int(recent), bool(confirmed))
 
 
@@ -187,12 +194,13 @@ def _run(values: Sequence[Any], count: int) -> Run:
 
 def _average(values: Sequence[Any]) -> Average:
     sums, weight = values
-    if not weight > 0 or not sums:
-        raise ValueError("no average")
-    return Average([float(s) for s in _finite(sums, len(sums))], float(*_finite([weight], 1)))
+    _finite([weight, *sums], 1 + len(sums))
+    if not weight > 0 or not sums or not all(_LEAST <= s / weight <= _MOST for s in sums):
+        raise ValueError("no average of logarithms of probabilities")
+    return Average([float(s) for s in sums], float(weight))
 
 
 def _finite(values: Sequence[Any], count: int) -> Sequence[Any]:
-    if len(values) != count or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in values):
-        raise ValueError("not finite numbers")
+    if len(values) != count or not all(isinstance(v, (int, float)) and abs(v) <= _LARGEST for v in values):
+        raise ValueError("not numbers of a sensible size")
     return values

@@ -4,11 +4,13 @@ import itertools
 import math
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import cv2
+import msgpack
 import numpy as np
 import pytest
 
@@ -380,6 +382,31 @@ def test_a_damaged_state_is_refused() -> None:
         except DecodeError:
             continue
         other.follow(frames[41])  # what is taken can be gone on with
+
+
+def change_id(state: list[Any]) -> None:
+    state[2] = 2**64 - 1  # the next number would not fit into a message
+
+
+def change_place(state: list[Any]) -> None:
+    state[3][0][0][1] = 1e300  # no picture is so wide
+
+
+def change_average(state: list[Any]) -> None:
+    state[3][0][1][0][0][0] = 1e4  # more probable than certain
+
+
+@pytest.mark.parametrize("change", [change_id, change_place, change_average])
+def test_a_state_that_cannot_be_is_refused(change: Callable[[list[Any]], None]) -> None:
+    """Else each sink that takes over would end with it, one after the other."""
+    kept, frames = follower(), wild(1)
+    for frame in frames[:40]:
+        kept.follow(frame)
+    state = msgpack.unpackb(kept.state("hall"))
+    follower().resume("hall", msgpack.packb(state))
+    change(state)
+    with pytest.raises(DecodeError):
+        follower().resume("hall", msgpack.packb(state))
 
 
 # --- what is drawn and hidden ----------------------------------------------------------------------------------
