@@ -70,7 +70,7 @@ def _sum(waves: list[Outcome]) -> dict[str, Any]:
         "frames given up by bad luck": sum(w.verdict.innocent for w in waves),
         "dead letters": sum(w.verdict.letters for w in waves),
     }
-    for name in {name for w in waves for name in w.figures}:
+    for name in sorted({name for w in waves for name in w.figures}):
         values = [w.figures[name] for w in waves if name in w.figures]
         figures[name] = max(values) if name.startswith(("most", "peak", "worst")) else sum(values)
     return {
