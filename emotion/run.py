@@ -132,5 +132,5 @@ COMMAND = Command(
         "classifiers",
         "redis",
     ),
-    without=("run_id", "per_camera", "expect", "shards", "shard", "slot", "parent"),  # of its own choice
+    without=("run_id", "go", "per_camera", "expect", "shards", "shard", "slot", "parent"),  # of its own choice
 )

@@ -259,7 +259,7 @@ def test_training_ends_in_time_and_at_a_low_rate(keras: Any, data: Path, tmp_pat
     from models.train import COMMAND
 
     started = time.monotonic()
-    flags = ["--epochs=10000", "--name=short", "--max-minutes=0.1", "--average=0"]
+    flags = ["--epochs=10000", "--name=short", "--max-minutes=0.02", "--average=0"]
     assert COMMAND.main(command(data, tmp_path, *flags)) == 0
     assert time.monotonic() - started < 100
     run = runlog.read_run(tmp_path / "short")
