@@ -91,10 +91,6 @@ class Supervisor:
         """Processes of a stage that have not finished."""
         return sum(1 for c in self._children.values() if c.plan.module == module and not c.finished)
 
-    def pids(self) -> Mapping[str, int]:
-        """The process ids by the plans' names."""
-        return {name: child.process.pid for name, child in self._children.items()}
-
     def check(self, marks: Mapping[str, int]) -> None:
         """Restart what crashed. `marks` gives for each stage's module a number that grows with its progress.
 
