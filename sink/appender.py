@@ -75,6 +75,10 @@ class Appender:
         if self._regular and time.monotonic() - self._synced_at >= SYNC_EVERY:
             self._sync()
 
+    def forget(self) -> None:
+        """Give up what was not flushed."""
+        self._buffer.clear()
+
     def close(self) -> None:
         """Write what is left, to the disk, and close. May be called twice.
 

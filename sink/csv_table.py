@@ -119,6 +119,10 @@ class CsvTable:
     def flush(self) -> None:
         self._file.flush()
 
+    def forget(self) -> None:
+        """See `sink.output.Buffering`."""
+        self._file.forget()
+
     def close(self) -> None:
         self._file.close()
 

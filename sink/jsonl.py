@@ -58,5 +58,9 @@ class JsonLines:
     def flush(self) -> None:
         self._file.flush()
 
+    def forget(self) -> None:
+        """See `sink.output.Buffering`."""
+        self._file.forget()
+
     def close(self) -> None:
         self._file.close()

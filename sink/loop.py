@@ -23,7 +23,7 @@ from shared.watchdog import Watchdog
 from sink.follow import Follower
 from sink.monitor import Monitor, Report
 from sink.order import Released, Reorder
-from sink.output import Image, Output, Result
+from sink.output import Buffering, Image, Output, Result
 from sink.privacy import hide
 from sink.stats import Stats
 
@@ -85,6 +85,11 @@ class Sink:
         """
         try:
             self._service.keep_connected(self._connected)
+        except LeaseLost:
+            for output in self._outputs:
+                if isinstance(output, Buffering):
+                    output.forget()
+            raise
         finally:
             with contextlib.ExitStack() as closing:  # all are closed, also behind one whose disk is full
                 for output in self._outputs:

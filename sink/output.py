@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -115,6 +115,14 @@ class Output(Protocol):
 
     def close(self) -> None:
         """Finish the file or window."""
+
+
+@runtime_checkable
+class Buffering(Protocol):
+    """An output that holds back what it writes until it is flushed or closed."""
+
+    def forget(self) -> None:
+        """Give up what was not flushed: another process has taken over, and writes it."""
 
 
 def _by_name(labels: tuple[str, ...], probabilities: tuple[float, ...]) -> dict[str, float]:

@@ -155,6 +155,11 @@ class Sqlite:
         except sqlite3.Error as e:
             raise self._failed(e) from e
 
+    def forget(self) -> None:
+        """See `sink.output.Buffering`."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
     def close(self) -> None:
         """Commit and merge the write-ahead log into the file. May be called twice."""
         try:

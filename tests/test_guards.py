@@ -1,11 +1,13 @@
 """What keeps processes out of each other's way, and memory within its bounds."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,6 +28,8 @@ from shared.streams import LeaseLost, Streams
 from shared.watchdog import Watchdog
 from sink.follow import Follower, following
 from sink.loop import LEASE_SECONDS, Sink
+from sink.output import Buffering, Image, Output, Result
+from sink.outputs import open_outputs
 from tests.conftest import append_frames, make_frame
 from tests.test_producer import Factory, factory, folder, frames, in_background, options, wait_for
 from tests.test_sources import Counts, encoded, write_video
@@ -149,6 +153,52 @@ def test_a_sink_that_stood_still_writes_nothing_more(streams: Streams) -> None:
     assert not thread.is_alive()
     assert [r.info.seq for r in kept.results] == [0]
     assert len(failures) == 1
+
+
+class Frozen:
+    """An output whose process stands still between a write and the flush, until another has its lease."""
+
+    needs_image = False
+
+    def __init__(self, output: Output, lose: Callable[[], None]) -> None:
+        self._output, self._lose = output, lose
+        assert isinstance(output, Buffering)
+        self.forget, self.close = output.forget, output.close
+        self.flushed = 0
+
+    def write(self, result: Result, image: Image | None) -> None:
+        self._output.write(result, image)
+        self._lose()
+
+    def flush(self) -> None:
+        self.flushed += 1
+        self._output.flush()
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "sqlite"])
+def test_a_sink_that_stood_still_before_a_flush_writes_nothing_more(
+    kind: str, streams: Streams, tmp_path: Path
+) -> None:
+    """Nor when it ends: what it has in its hands, its successor has written."""
+    path = tmp_path / "results"
+
+    def lose() -> None:
+        streams.client.set(streams.keys.lease("sink:sink"), "successor")
+        sink._held_until = 0
+
+    (output,) = open_outputs([f"{kind}={path}"])
+    frozen, follower = Frozen(output, lose), Follower(following("1/1", 0.0, "off"))
+    service = Service("sink", "old", CommonOptions())
+    sink = Sink(service, own_connection(streams), "sink", lambda: [frozen], 1.0, Watchdog(10), follower)
+    emotions(streams, 0)
+    with pytest.raises(LeaseLost):
+        sink.run()
+    assert not frozen.flushed
+    if kind == "sqlite":
+        with closing(sqlite3.connect(path)) as db:
+            assert db.execute("SELECT count(*) FROM frames").fetchone() == (0,)
+    else:
+        assert b"cam," not in path.read_bytes().replace(b'"', b"").replace(b"camera", b"")
 
 
 def test_a_password_from_a_file(tmp_path: Path) -> None:
