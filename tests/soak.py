@@ -18,7 +18,9 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
+from benchmarks.clips import retimed
 from shared.connection import connect
+from tests.pictures import SAMPLE
 
 EVERY = 2.0
 """Seconds between two looks."""
@@ -127,14 +129,15 @@ def judge(tracks: dict[str, Track], seconds: float) -> tuple[list[str], dict[str
 def main(arguments: Sequence[str]) -> int:
     """Returns the exit code: 0 if all stayed where it was. Further arguments go to `emotion run`."""
     seconds = 60 * float(os.environ.get("SOAK_MINUTES") or 30)
-    rate = float(os.environ.get("SOAK_FPS") or 30)
+    rate = int(os.environ.get("SOAK_FPS") or 30)
     cameras = int(os.environ.get("SOAK_CAMERAS") or 4)
-    sources = [f"cam{n}=sample" for n in range(cameras)]
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         state = Path(folder)
+        clip = retimed(SAMPLE, state / "clip.mp4", frames=60 * rate, fps=rate)  # the sample has 25 a second
+        sources = [f"cam{n}={clip}" for n in range(cameras)]
         command = [
             sys.executable, "-m", "emotion", "run", "--source", *sources, "--mode=live", "--loop",
-            f"--fps={rate:g}", f"--output=jsonl={state / 'results.jsonl'}", f"--state={state}",
+            f"--output=jsonl={state / 'results.jsonl'}", f"--state={state}",
             f"--summary-json={state / 'summary.json'}", *arguments,
         ]  # fmt: skip
         process = subprocess.Popen(command)
@@ -145,7 +148,7 @@ def main(arguments: Sequence[str]) -> int:
     wrong, figures = judge(tracks, seconds)
     if code != 0:
         wrong.append(f"the run ended with {code}")
-    print(f"{seconds / 60:g} minutes, {cameras} cameras at {rate:g} frames/s each")
+    print(f"{seconds / 60:g} minutes, {cameras} cameras at {rate} frames/s each")
     for key in ("appended", "frames", "dropped", "missing", "faces", "restarts", "dead_letters"):
         print(f"  {key:<14} {summary.get(key)}")
     for name, values in figures.items():
