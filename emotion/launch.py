@@ -59,7 +59,7 @@ class Launch:
         sources: what it reads.
         is_live: whether it reads live.
         link: how processes reach the streams.
-        embedded: the server of our own, not yet started; None where another one is used.
+        embedded: the server of our own; None where another one is used.
         supervisor: of the processes.
         workers: how many processes of each kind.
     """
@@ -97,14 +97,26 @@ class Launch:
         scans_all = only_pictures or build(DetectorOptions, values).scan_every == 1
         self.workers = choose_workers(build(RunOptions, values), usable_cores(), scans_all)
 
-    def start_workers(self) -> None:
-        """Start the detectors and classifiers; those that take longest to load first."""
+    def begin(self) -> None:
+        """Start what every run has: the server, and when it answers the workers, those that load longest first.
+
+        Raises:
+            EmotionError: the server cannot be started.
+        """
+        if self.embedded:
+            self.embedded.start()  # before the workers: they do not wait for it for ever
         values = self.values
         model = build(ModelOptions, values)
         for n in range(self.workers.classifiers):
             self.start("classifier_worker", f"classifier-{n}", build(ClassifierOptions, values), model)
         for n in range(self.workers.detectors):
             self.start("detector_worker", f"detector-{n}", build(DetectorOptions, values), model)
+
+    def stop(self) -> None:
+        """End every process that still runs."""
+        self.supervisor.stop()
+        if self.embedded:
+            self.embedded.stop()
 
     def start_producer(self) -> None:
         """Start the producer, which waits with its first frame until `go`."""

@@ -93,8 +93,6 @@ class Run:
         launch = self._launch
         streams = None
         try:
-            if self._embedded:
-                self._embedded.start()  # the workers, which are loading, wait for it
             model = build(ModelOptions, launch.values).model
             served = load_manifest(Path(model or DEFAULT_ARTIFACTS))
             check_served(build(ClassifierOptions, launch.values), served)
@@ -122,8 +120,6 @@ class Run:
             self._supervisor.stop()
             if streams is not None:
                 self._clean(streams)
-            if self._embedded:
-                self._embedded.stop()
 
     # --- processes ---------------------------------------------------------------------------------------
 

@@ -85,14 +85,14 @@ def run(values: Values) -> None:
         launch = Launch(values, directory)
         service = Service("runner", "", common)
         try:
-            launch.start_workers()
+            launch.begin()
             from emotion.pipeline import Run  # it takes as long to load as the workers do
 
             this = Run(launch, service)
             service.start({"/targets": lambda: ("application/json", this.targets())})
             summary = this.run()
         finally:
-            launch.supervisor.stop()
+            launch.stop()
             service.close()
             if sys.stderr.isatty():
                 print(CLEAR, end="", file=sys.stderr)

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import redis
 
+from emotion import launch
 from emotion.server import EmbeddedServer
 from shared.connection import connect
 from shared.streams import Streams
@@ -489,6 +490,18 @@ def test_nobody_else_may_look_into_the_folder_of_a_run(tmp_path: Path, start: La
         time.sleep(0.02)
     assert found[0].stat().st_mode & 0o777 == 0o600
     assert found[0].parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_server_answers_before_the_workers_are_started(tmp_path: Path) -> None:
+    """They give up after a while, and on a busy machine the runner takes longer than that to load."""
+    processes = launch.Launch({"source": ("sample",)}, tmp_path)
+    try:
+        processes.begin()
+        assert processes.embedded is not None
+        assert connect(processes.embedded.url).ping()
+        assert processes.supervisor.running("classifier_worker") == 1
+    finally:
+        processes.stop()
 
 
 def test_serving_imports_no_tensorflow() -> None:
