@@ -12,8 +12,9 @@ from typing import Any, cast
 from benchmarks.pipeline import Observation, Shown, observe
 from benchmarks.plan import Plan
 from emotion.server import EmbeddedServer
+from shared.codec import decode_detections, decode_emotions, decode_frame
 from shared.connection import connect
-from shared.messages import Message, decode_detections, decode_emotions, decode_frame
+from shared.messages import Message
 from shared.streams import id_seconds
 
 STEPS = ("capture to append", "to faces", "to emotions", "to result")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from classifier_worker.classifier import Classifier
 from shared.cli import Command, Values
+from shared.codec import decode_detections, encode_emotions
 from shared.manifest import DEFAULT_ARTIFACTS, load_manifest
-from shared.messages import Detections, Emotions, decode_detections, encode_emotions
+from shared.messages import Detections, Emotions
 from shared.metrics import Metrics
 from shared.options import ClassifierOptions, CommonOptions, LinkOptions, ModelOptions
 from shared.settings import build

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from detector_worker.detector import Detector
 from shared.cli import Command, Values
+from shared.codec import decode_frame, encode_detections
 from shared.manifest import DEFAULT_ARTIFACTS, load_manifest
-from shared.messages import Detections, Frame, decode_frame, encode_detections
+from shared.messages import Detections, Frame
 from shared.metrics import Metrics
 from shared.options import CommonOptions, DetectorOptions, LinkOptions, ModelOptions
 from shared.settings import build

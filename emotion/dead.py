@@ -14,11 +14,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from shared.cli import Command, Values
-from shared.errors import DecodeError, EmotionError, UsageError
-from shared.keys import Keys
-from shared.log import clean
-from shared.messages import (
-    FrameInfo,
+from shared.codec import (
     decode_detections,
     decode_emotions,
     decode_frame,
@@ -27,6 +23,10 @@ from shared.messages import (
     encode_frame,
     salvage,
 )
+from shared.errors import DecodeError, EmotionError, UsageError
+from shared.keys import Keys
+from shared.log import clean
+from shared.messages import FrameInfo
 from shared.options import CommonOptions, ServerOptions
 from shared.service import Service, open_streams
 from shared.settings import build, option

@@ -16,7 +16,7 @@ from classifier_worker.classifier import check_served
 from emotion.launch import Launch
 from emotion.page import Page, settle_page
 from emotion.report.run import Gathered, check_report
-from emotion.summary import progress_line
+from emotion.summary import CLEAR, progress_line
 from producer.loop import check_recordings
 from producer.spec import SourceSpec
 from shared.errors import EmotionError, UsageError
@@ -49,14 +49,10 @@ DRAIN_SECONDS = 15.0
 STUCK_SECONDS = 120.0
 """A lossless run in which nothing at all happens for so long has lost a frame: it ends and says so."""
 MOST_SERVER_STARTS = 20
-CLEAR = "\r\x1b[K"
-"""Begins a terminal's line anew."""
-MOST_MEMORY = 1 << 30
-"""Bytes of data that the embedded server may hold at the most; half of it for frames."""
 
 
 class Run:
-    """One run, from the embedded server to the summary."""
+    """One run, from the workers that were started to the summary."""
 
     def __init__(self, launch: Launch, service: Service) -> None:
         """

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emotion.launch import Launch
-from emotion.summary import text_summary
+from emotion.summary import CLEAR, text_summary
 from shared.cli import Command, Values
 from shared.errors import EmotionError
 from shared.options import (
@@ -28,9 +28,6 @@ from shared.options import (
 )
 from shared.service import Service
 from shared.settings import build
-
-CLEAR = "\r\x1b[K"
-"""Begins a terminal's line anew."""
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -4,6 +4,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+CLEAR = "\r\x1b[K"
+"""Begins a terminal's line anew."""
+
 
 def progress_line(summary: Mapping[str, Any], appended: int, lag: float, elapsed: float) -> str:
     """One line: frames, rate, faces, how far behind, what was lost."""

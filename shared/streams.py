@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 from redis.exceptions import ResponseError
 
 from shared import hints, scripts
+from shared.codec import encode_frame
 from shared.errors import EmotionError
 from shared.hints import HINT_SECONDS, Hint
 from shared.keys import Keys
-from shared.messages import Fields, Frame, encode_frame
+from shared.messages import Fields, Frame
 from shared.progress import Progress
 
 if TYPE_CHECKING:

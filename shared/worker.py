@@ -14,9 +14,10 @@ from typing import Generic, TypeVar
 from redis.exceptions import RedisError
 
 from shared.cli import Values
+from shared.codec import salvage
 from shared.errors import DecodeError, NewerSchema, UsageError
 from shared.hints import Hint, stale
-from shared.messages import Message, Outcome, salvage
+from shared.messages import Message, Outcome
 from shared.metrics import Metrics
 from shared.options import CommonOptions, LinkOptions
 from shared.service import Service, open_streams

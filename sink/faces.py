@@ -13,9 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from shared.errors import EmotionError
 from shared.messages import Box
-from sink.images import comment, folder, marked, store
+from sink.images import comment, folder, make_folder, marked, store
 from sink.output import Image, Result
 
 MOST = 12
@@ -88,7 +87,7 @@ class Faces:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._make(directory)
+        make_folder(directory)
         self._choice = Choice(load(directory))
 
     def write(self, result: Result, image: Image | None) -> None:
@@ -104,7 +103,7 @@ class Faces:
             if not chosen:
                 continue
             place = folder(self._directory, info.camera)
-            self._make(place)
+            make_folder(place)
             store(place / sample.name, marked(cut(image, face.box), f"{info.epoch} {info.seq}".encode()))
             if other is not None and other.name != sample.name:
                 with contextlib.suppress(OSError):
@@ -115,12 +114,6 @@ class Faces:
 
     def close(self) -> None:
         """Nothing to do."""
-
-    def _make(self, place: Path) -> None:
-        try:
-            place.mkdir(exist_ok=True)
-        except OSError as e:
-            raise EmotionError(f"cannot make the folder {place}: {e.strerror}") from e
 
 
 def cut(image: Image, box: Box) -> bytes:

@@ -82,7 +82,7 @@ class Images:
         self._directory = directory
         self._notice = notice
         self._rates: dict[str, Rate] = {}
-        self._make(directory)
+        make_folder(directory)
 
     def write(self, result: Result, image: Image | None) -> None:
         info = result.info
@@ -105,7 +105,7 @@ class Images:
         done, data = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         if not done:
             raise EmotionError(f"cannot write {path}: the picture cannot be encoded")
-        self._make(place)
+        make_folder(place)
         store(path, marked(data.tobytes(), mark))
 
     def flush(self) -> None:
@@ -114,15 +114,20 @@ class Images:
     def close(self) -> None:
         """Nothing to do."""
 
-    def _make(self, place: Path) -> None:
-        try:
-            place.mkdir(exist_ok=True)
-        except OSError as e:
-            raise EmotionError(f"cannot make the folder {place}: {e.strerror}") from e
-
 
 def _mark(info: FrameInfo) -> bytes:
     return f"{info.epoch} {info.seq}".encode()
+
+
+def make_folder(place: Path) -> None:
+    """
+    Raises:
+        EmotionError: it is not there and cannot be made.
+    """
+    try:
+        place.mkdir(exist_ok=True)
+    except OSError as e:
+        raise EmotionError(f"cannot make the folder {place}: {e.strerror}") from e
 
 
 def store(path: Path, data: bytes) -> None:

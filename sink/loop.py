@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from redis.exceptions import ResponseError
 
+from shared.codec import decode_emotions, encode_emotions, salvage
 from shared.errors import DecodeError
 from shared.jpeg import JpegError, decode_jpeg
-from shared.messages import Emotions, Outcome, decode_emotions, encode_emotions, salvage
+from shared.messages import Emotions, Outcome
 from shared.service import Service
 from shared.streams import Done, Entry, LeaseLost, Streams
 from shared.watchdog import Watchdog

@@ -14,18 +14,10 @@ from classifier_worker.classifier import Classifier
 from classifier_worker.openvino_backend import OpenVinoBackend
 from classifier_worker.tensorflow_backend import TensorFlowBackend
 from models.artifact import Artifact, write_manifest
+from shared.codec import decode_emotions, encode_emotions
 from shared.errors import EmotionError, UsageError
 from shared.manifest import DEFAULT_ARTIFACTS, Manifest, load_manifest
-from shared.messages import (
-    Box,
-    Crop,
-    Detections,
-    FrameInfo,
-    ModelSpec,
-    Outcome,
-    decode_emotions,
-    encode_emotions,
-)
+from shared.messages import Box, Crop, Detections, FrameInfo, ModelSpec, Outcome
 from shared.options import ClassifierOptions
 from tests.model_files import TEMPERATURES, artifact, faces
 

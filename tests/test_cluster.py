@@ -11,17 +11,11 @@ import pytest
 from redis.exceptions import ConnectionError
 
 from producer.loop import run_producers
+from shared.codec import decode_detections, decode_frame, encode_detections, encode_emotions
 from shared.connection import connect
 from shared.errors import UsageError
 from shared.keys import Keys, shard_of
-from shared.messages import (
-    Emotions,
-    Outcome,
-    decode_detections,
-    decode_frame,
-    encode_detections,
-    encode_emotions,
-)
+from shared.messages import Emotions, Outcome
 from shared.options import CommonOptions, LinkOptions, ProducerOptions
 from shared.service import Service, open_streams
 from shared.streams import Streams

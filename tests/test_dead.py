@@ -8,14 +8,8 @@ import pytest
 
 from emotion.dead import COMMAND
 from emotion.server import EmbeddedServer
-from shared.messages import (
-    Emotions,
-    Frame,
-    Outcome,
-    decode_frame,
-    encode_emotions,
-    encode_frame,
-)
+from shared.codec import decode_frame, encode_emotions, encode_frame
+from shared.messages import Emotions, Frame, Outcome
 from shared.options import CommonOptions
 from shared.service import Service
 from shared.streams import DEAD_TOTAL, Done, Streams

@@ -11,9 +11,10 @@ import pytest
 from detector_worker.cascade import FaceFinder, clip, overlap, suppress
 from detector_worker.crop import crop_face
 from detector_worker.detector import Detector
+from shared.codec import decode_detections, encode_detections
 from shared.errors import UsageError
 from shared.jpeg import JpegError, check_jpeg, decode_jpeg
-from shared.messages import Box, Detections, Frame, ModelSpec, Outcome, decode_detections, encode_detections
+from shared.messages import Box, Detections, Frame, ModelSpec, Outcome
 from shared.options import DetectorOptions
 from tests.conftest import make_frame
 from tests.pictures import SHARED_DATA, Image, encode, portraits, sample_frames, to_gray

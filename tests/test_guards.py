@@ -18,10 +18,11 @@ from redis.exceptions import ConnectionError, ResponseError
 import producer.link
 from emotion.server import EmbeddedServer
 from producer.loop import run_producers
+from shared.codec import encode_emotions
 from shared.connection import connect
 from shared.errors import EmotionError, UsageError
 from shared.keys import Keys
-from shared.messages import Emotions, encode_emotions
+from shared.messages import Emotions
 from shared.options import CommonOptions
 from shared.service import Service
 from shared.streams import LeaseLost, Streams

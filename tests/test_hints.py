@@ -17,9 +17,10 @@ from detector_worker.memory import SIZES, Known, Memory
 from detector_worker.motion import areas, cells_of, grid, moved, thumbnail
 from detector_worker.schedule import TURNS, Turn, due, split
 from detector_worker.search import AT_ONCE, MOTION_SHARE, Searcher
+from shared.codec import decode_frame, encode_frame
 from shared.errors import DecodeError
 from shared.jpeg import GrayJpeg, decode_jpeg
-from shared.messages import Box, Frame, ModelSpec, decode_frame, encode_frame
+from shared.messages import Box, Frame, ModelSpec
 from shared.options import DetectorOptions
 from shared.stage import HintedStage, Hints
 from tests.conftest import make_frame

@@ -8,14 +8,22 @@ from typing import Any
 import msgpack
 import pytest
 
+from shared.codec import (
+    MAX_HEADER_BYTES,
+    SCHEMA_VERSION,
+    decode_detections,
+    decode_emotions,
+    decode_frame,
+    encode_detections,
+    encode_emotions,
+    encode_frame,
+)
 from shared.errors import DecodeError
 from shared.messages import (
     MAX_FACES,
-    MAX_HEADER_BYTES,
     MAX_JPEG_BYTES,
     MAX_SIDE,
     MAX_TEXT,
-    SCHEMA_VERSION,
     Box,
     Crop,
     Detections,
@@ -26,12 +34,6 @@ from shared.messages import (
     ModelSpec,
     Outcome,
     Prediction,
-    decode_detections,
-    decode_emotions,
-    decode_frame,
-    encode_detections,
-    encode_emotions,
-    encode_frame,
 )
 
 INFO = FrameInfo("hall-1", "clip ü.mp4", "run1", 7, 1_795_000_000.125, 0.28, 640, 360, "lossless")

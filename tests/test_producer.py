@@ -18,10 +18,11 @@ from emotion.server import EmbeddedServer
 from producer.loop import run_producers
 from producer.lossless import Flight
 from producer.spec import plan
+from shared.codec import decode_frame
 from shared.connection import connect
 from shared.errors import EmotionError, UsageError
 from shared.keys import Keys
-from shared.messages import Frame, decode_frame
+from shared.messages import Frame
 from shared.options import ProducerOptions
 from shared.streams import Flown, Streams
 from tests.conftest import append_frames

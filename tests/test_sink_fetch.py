@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.messages import Emotions, encode_emotions
+from shared.codec import encode_emotions
+from shared.messages import Emotions
 from shared.options import CommonOptions
 from shared.service import Service
 from shared.streams import Streams

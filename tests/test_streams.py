@@ -9,10 +9,10 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from emotion.server import EmbeddedServer
+from shared.codec import decode_frame
 from shared.connection import connect
 from shared.hints import Hint, stale
 from shared.keys import Keys, shard_of, shard_tag
-from shared.messages import decode_frame
 from shared.streams import DEAD_BYTES, Done, LeaseLost, Streams
 from tests.conftest import append_frames, entries, make_frame, make_jpeg
 

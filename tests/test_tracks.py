@@ -16,8 +16,9 @@ import pytest
 
 from emotion.analyzer import Analyzer
 from samples.make_sample import ACTS, pose
+from shared.codec import encode_emotions
 from shared.errors import DecodeError, UsageError
-from shared.messages import OK, Box, Emotions, Frame, FrameInfo, Outcome, Prediction, encode_emotions
+from shared.messages import OK, Box, Emotions, Frame, FrameInfo, Outcome, Prediction
 from shared.options import CommonOptions, DetectorOptions, ShowOptions, SinkOptions
 from shared.service import Service
 from shared.streams import Streams

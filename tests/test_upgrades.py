@@ -14,9 +14,18 @@ from typing import Any
 import msgpack
 import pytest
 
+from shared.codec import (
+    SCHEMA_VERSION,
+    decode_detections,
+    decode_emotions,
+    decode_frame,
+    encode_detections,
+    encode_emotions,
+    encode_frame,
+    salvage,
+)
 from shared.errors import NewerSchema
 from shared.messages import (
-    SCHEMA_VERSION,
     Box,
     Crop,
     Detections,
@@ -27,13 +36,6 @@ from shared.messages import (
     ModelSpec,
     Outcome,
     Prediction,
-    decode_detections,
-    decode_emotions,
-    decode_frame,
-    encode_detections,
-    encode_emotions,
-    encode_frame,
-    salvage,
 )
 from shared.options import CommonOptions
 from shared.service import Service

@@ -13,19 +13,11 @@ from pathlib import Path
 import pytest
 
 from emotion.server import EmbeddedServer
+from shared.codec import decode_detections, decode_frame, encode_detections
 from shared.connection import connect, wait_until_up
 from shared.errors import EmotionError
 from shared.keys import Keys
-from shared.messages import (
-    Detections,
-    Frame,
-    Message,
-    ModelSpec,
-    Outcome,
-    decode_detections,
-    decode_frame,
-    encode_detections,
-)
+from shared.messages import Detections, Frame, Message, ModelSpec, Outcome
 from shared.options import CommonOptions
 from shared.service import Service
 from shared.stage import HintedStage, Hints

@@ -11,8 +11,9 @@ import msgpack
 from redis.exceptions import RedisError
 
 from shared import scripts
+from shared.codec import encode_frame
 from shared.connection import connect
-from shared.messages import Frame, FrameInfo, encode_frame
+from shared.messages import Frame, FrameInfo
 from shared.streams import Streams
 from sink.loop import LEASE_SECONDS
 from tests.chaos.plant import CLAIM_AFTER, MEMORY, Plant

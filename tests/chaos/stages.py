@@ -17,22 +17,9 @@ import cv2
 import numpy as np
 
 from shared.cli import Command, Values
+from shared.codec import decode_detections, decode_frame, encode_detections, encode_emotions
 from shared.jpeg import decode_jpeg
-from shared.messages import (
-    Box,
-    Crop,
-    Detections,
-    Emotions,
-    Frame,
-    Message,
-    ModelSpec,
-    Outcome,
-    Prediction,
-    decode_detections,
-    decode_frame,
-    encode_detections,
-    encode_emotions,
-)
+from shared.messages import Box, Crop, Detections, Emotions, Frame, Message, ModelSpec, Outcome, Prediction
 from shared.options import LinkOptions
 from shared.worker import Route, serve
 

@@ -15,17 +15,7 @@ from detector_worker.cascade import LARGE
 from detector_worker.detector import Detector
 from detector_worker.memory import GRID, Known, Memory
 from shared import hints
-from shared.errors import DecodeError
-from shared.messages import (
-    Box,
-    Crop,
-    Detections,
-    Emotions,
-    Frame,
-    FrameInfo,
-    ModelSpec,
-    Outcome,
-    Prediction,
+from shared.codec import (
     decode_detections,
     decode_emotions,
     decode_frame,
@@ -34,6 +24,8 @@ from shared.messages import (
     encode_frame,
     salvage,
 )
+from shared.errors import DecodeError
+from shared.messages import Box, Crop, Detections, Emotions, Frame, FrameInfo, ModelSpec, Outcome, Prediction
 from shared.options import DetectorOptions
 from shared.progress import Progress
 from sink.follow import Follower, following
