@@ -33,7 +33,7 @@ def read_header(data: bytes) -> Header:
     try:
         if data[:2] == b"\xff\xd8":
             return _jpeg(data)
-        if data[:8] == b"\x89PNG\r\n\x1a\n":
+        if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR":
             return _png(data)
         if data[:2] == b"BM":
             return _bmp(data)
@@ -115,13 +115,16 @@ def _orientation(exif: bytes) -> int:
 
 
 def _tags(tiff: bytes) -> dict[int, int]:
-    """The single whole numbers in the first directory of a TIFF structure, by tag."""
+    """The single whole numbers in the first directory of a TIFF structure, by tag. Of a tag that is there twice
+    the first counts, as for the decoder: a second size must not hide what it will make."""
     end = {b"II*\0": "<", b"MM\0*": ">"}[tiff[:4]]
     at = struct.unpack_from(end + "I", tiff, 4)[0]
     count = struct.unpack_from(end + "H", tiff, at)[0]
-    tags = {}
+    tags: dict[int, int | None] = {}
     for n in range(min(count, MAX_TAGS)):
         tag, kind, items = struct.unpack_from(end + "HHI", tiff, at + 2 + 12 * n)
+        value = None
         if items == 1 and kind in (_SHORT, _LONG):
-            tags[tag] = struct.unpack_from(end + ("H" if kind == _SHORT else "I"), tiff, at + 10 + 12 * n)[0]
-    return tags
+            value = struct.unpack_from(end + ("H" if kind == _SHORT else "I"), tiff, at + 10 + 12 * n)[0]
+        tags.setdefault(tag, value)
+    return {tag: value for tag, value in tags.items() if value is not None}

@@ -28,6 +28,10 @@ from shared.messages import Frame, FrameInfo, ModelSpec
 from shared.options import DetectorOptions
 from tests.fuzz.mutate import mutations
 
+TWICE = (
+    (256, 20_000), (256, 8), (257, 20_000), (257, 8), (258, 8), (259, 1), (262, 1), (273, 0), (279, 1 << 20),
+)  # fmt: skip
+"""Tags and values of a TIFF: width, height, and what else a picture needs."""
 SLOWEST = 20.0
 """Seconds of processor time that no picture may take."""
 MEMORY = 3 << 30
@@ -113,6 +117,9 @@ def bombs() -> Mapping[str, bytes]:
         "a hundred thousand comments": jpeg[:2] + b"\xff\xfe\0\x02" * 100_000 + jpeg[2:],
         "GIF": b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + bytes(20),
         "TIFF that points to itself": b"II*\0\x08\0\0\0" + struct.pack("<H", 1000) + bytes(20),
+        "TIFF of 400 million pixels that says 64 afterwards": b"II*\0\x08\0\0\0\x09\0"
+        + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in TWICE)
+        + bytes(4),
         "HEIC": b"\0\0\0\x18ftypheic" + bytes(100),
         "SVG": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>",
     }
