@@ -11,7 +11,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from shared.errors import EmotionError, UsageError
-from shared.log import redact_url
+from shared.log import hides, redact_url
 from shared.messages import CAMERA_NAME, MAX_TEXT, Mode
 from shared.options import ProducerOptions
 
@@ -136,11 +136,14 @@ def _describe(name: str, target: str) -> SourceSpec:
         return SourceSpec(name or "sample", "video", str(Path(samples.__file__).parent / "sample.mp4"))
     url = _URL.match(target)
     if url:
-        return SourceSpec(name or _host(target, url[1]), "url", target)
+        host = _host(target, url[1])
+        return SourceSpec(name or host, "url", target)
     return _describe_path(name, os.path.expanduser(target))
 
 
 def _host(url: str, scheme: str) -> str:
+    if not hides(url):
+        raise UsageError(f"source {scheme}://...: write spaces, quotes, < and > in a URL as %20, %22, %3C and %3E")
     if scheme.lower() not in URL_SCHEMES:
         raise UsageError(f"source {printable(url)}: {scheme}:// is not among rtsp:// http:// https://")
     try:

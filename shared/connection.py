@@ -12,7 +12,7 @@ from redis.retry import Retry
 
 from shared.cluster import Nodes, ToMaster, ToMasterTLS
 from shared.errors import EmotionError, UsageError
-from shared.log import redact_url
+from shared.log import hides, redact_url
 
 SOCKET_TIMEOUT = 10.0
 """Seconds; well above the longest BLOCK."""
@@ -28,6 +28,8 @@ def connect(url: str, password_file: str | None = None, slot: int | None = None)
     Raises:
         UsageError: the URL is not one, or the file holds no password.
     """
+    if not hides(url):
+        raise UsageError("--redis: write spaces, quotes, < and > in a URL as %20, %22, %3C and %3E")
     password = None if password_file is None else _read_password(password_file)
     cluster: dict[str, Any] = {}
     if slot is not None:
@@ -47,8 +49,12 @@ def connect(url: str, password_file: str | None = None, slot: int | None = None)
             retry_on_error=[],
             **cluster,
         )
-    except ValueError as e:
-        raise UsageError(f"--redis {redact_url(url)}: {e}") from e
+    except ValueError:
+        # Not in its own words: where it takes a piece of the password for the port, they show it.
+        raise UsageError(
+            f"--redis {redact_url(url)}: not a URL such as redis://user:password@host:6379/0; in passwords, write"
+            " / ? # @ : [ ] as %2F %3F %23 %40 %3A %5B %5D"
+        ) from None
 
 
 def _read_password(path: str) -> str:

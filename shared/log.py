@@ -16,12 +16,17 @@ logging.addLevelName(NOTICE, "NOTICE")
 
 _USER_INFO = re.compile(
     r"""([a-z][a-z0-9+.-]*://[^\s/?\#:@\["<>]*):  # scheme, user, colon
-    (?!\d+(?:[/?\#,;'")\]}\s]|$))                 # a port is no password
+    (?!\d+(?:[/?\#"\s]|$|[,;')\]}](?![^\s/?\#"<>]*@)))  # a port is no password, but where an @ follows
     [^\s"<>]*@                                    # to the last @: cameras' passwords hold @, : and /""",
     re.IGNORECASE | re.VERBOSE,
 )
 _PARAMETER = re.compile(
-    r"""([?&;/_](?:password|passwd|pwd|pass|token|auth|secret|api_?key)=)[^&;\s"'<>]+""", re.IGNORECASE
+    r"""([?&;/\#_-](?:pass(?:word|wd|phrase)?|pwd|psw|pw|loginpas|token|auth|secret|sig(?:nature)?|(?:api_?)?key)=)
+    [^&\s"<>]+""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_UNSEEN = re.compile(
+    r"""[a-z][a-z0-9+.-]*://(?:(?!/)[^@]*[\s"<>].*@|[^?]*\?.*=.*[\s"<>])""", re.IGNORECASE | re.DOTALL
 )
 _CONTROL = {c: f"\\x{c:02x}" for c in (*range(9), *range(10, 32), *range(127, 160))}
 
@@ -35,6 +40,12 @@ def redact_url(text: str) -> str:
     if "://" not in text:
         return text
     return _PARAMETER.sub(rf"\1{HIDDEN}", _USER_INFO.sub(rf"\1:{HIDDEN}@", text))
+
+
+def hides(url: str) -> bool:
+    """Whether `redact_url` finds the password of this URL wherever it may be told: in a sentence, nobody can say
+    where one with spaces, quotes or angle brackets ends. Pure."""
+    return _UNSEEN.match(url.strip()) is None
 
 
 def clean(text: str) -> str:

@@ -4,12 +4,16 @@ import json
 import logging
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from producer.spec import parse_source
 from shared.cli import Command, Values
+from shared.connection import connect
+from shared.errors import UsageError
 from shared.log import HumanFormatter, JsonFormatter, redact_url, setup_logging
 from shared.options import LinkOptions, ProducerOptions, WebOptions
 
@@ -42,6 +46,11 @@ def undo() -> Iterator[None]:
         ("http://cam/v?user=a&password=hunter2&x=1", "http://cam/v?user=a&password=***&x=1"),
         ("http://cam/v?PWD=hunter2", "http://cam/v?PWD=***"),
         ("rtsp://cam/user=a_password=hunter2_ch=1", "rtsp://cam/user=a_password=***"),
+        ("rtsp://user:2024,hunter2@cam", "rtsp://user:***@cam"),
+        ("rtsp://user:1);hunter2@cam/1", "rtsp://user:***@cam/1"),
+        ("http://cam/v?password=it's-hunter2;x&n=1", "http://cam/v?password=***&n=1"),
+        ("http://cam/v?psw=hunter2&key=hunter2", "http://cam/v?psw=***&key=***"),
+        ("http://cam/v?X-Sig-Signature=hunter2#access_token=hunter2", "http://cam/v?X-Sig-Signature=***"),
     ],
 )
 def test_passwords_are_hidden(text: str, expected: str) -> None:
@@ -58,10 +67,35 @@ def test_passwords_are_hidden(text: str, expected: str) -> None:
         "redis://[::1]:6379/0",
         "plain text with a:b@c and password=x",
         "saw rtsp://cam:554, then wrote to me@example",
+        "(rtsp://cam:554), http://cam/monkey=x?turkey=1",
     ],
 )
 def test_the_rest_stays_as_it_is(text: str) -> None:
     assert redact_url(text) == text
+
+
+SPACED = (
+    "rtsp://u:my hunter2@cam",
+    'rtsp://u:my"hunter2@cam',
+    "rtsp://u:<hunter2@cam",
+    "http://c/?pwd=my hunter2",
+)
+
+
+@pytest.mark.parametrize("url", SPACED)
+def test_a_url_whose_password_could_not_be_hidden_is_refused(url: str) -> None:
+    for take, text in ((parse_source, url), (parse_source, f"cam={url}"), (connect, f"redis{url[4:]}")):
+        with pytest.raises(UsageError, match="%20") as caught:
+            take(text)
+        assert "hunter2" not in str(caught.value)
+    connect("unix:///run/my folder/a@b.sock")  # no password, no harm
+
+
+@pytest.mark.parametrize("rest", ["u:hunter2/x@h", ":hunter2#x@h", ":hunter2?x@h:6379", "u:[hunter2@h"])
+def test_a_piece_of_a_password_is_not_told_as_a_wrong_port(rest: str) -> None:
+    with pytest.raises(UsageError, match=r"redis://.*\*\*\*@h.*%2F") as caught:
+        connect(f"redis://{rest}")
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.usefixtures("undo")
