@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +96,18 @@ class Letter:
             placed.info if placed else None,
         )
 
+    def time(self, zone: tzinfo | None, precision: str) -> str | None:
+        """When it was set aside, as ISO 8601; None where its id, which anybody may have chosen, is no time."""
+        try:
+            return datetime.fromtimestamp(id_seconds(self.id), zone).isoformat(timespec=precision)
+        except (ValueError, OverflowError, OSError):
+            return None
+
     def as_json(self) -> dict[str, Any]:
         info = self.info
         return {
             "id": self.id,
-            "time": datetime.fromtimestamp(id_seconds(self.id), UTC).isoformat(timespec="milliseconds"),
+            "time": self.time(UTC, "milliseconds"),
             "stream": self.stream,
             "entry": self.entry,
             "group": self.group,
@@ -141,7 +148,7 @@ def _list(streams: Streams, options: DeadOptions) -> None:
             print(json.dumps(letter.as_json(), ensure_ascii=False))
             continue
         where = f"{letter.info.camera} #{letter.info.seq}" if letter.info else "-"
-        when = datetime.fromtimestamp(id_seconds(letter.id)).isoformat(" ", "seconds")
+        when = (letter.time(None, "seconds") or "-").replace("T", " ")
         print(f"{letter.id}  {when}  {letter.stream:<8}  {where:<20}  {letter.reason}")
     if empty and not options.json:
         print(f"no dead letters in namespace {streams.keys.namespace}{_elsewhere(streams)}")

@@ -60,6 +60,12 @@ def test_garbage_is_listed_too(streams: Streams, link: list[str], capsys: pytest
     assert COMMAND.main(["list", *link]) == 0
     assert "  -  " in capsys.readouterr().out
     (letter,) = (i for i, _ in entries(streams, streams.keys.dead))
+    latest = f"{2**64 - 1}-0"  # no time that anybody could write
+    streams.client.xadd(streams.keys.dead, {"reason": "late"}, id=latest)
+    for arguments in (["list"], ["list", "--json"], ["show", latest]):
+        assert COMMAND.main([*arguments, *link]) == 0
+        assert latest in capsys.readouterr().out
+    assert COMMAND.main(["drop", latest, *link]) == 0
     assert COMMAND.main(["show", letter, *link]) == 0
     assert COMMAND.main(["replay", letter, *link]) == 1
     assert "cannot be replayed" in capsys.readouterr().err
