@@ -44,7 +44,7 @@ def closed() -> Iterator[Web]:
 
 
 FOREIGN = ("evil.example", "127.0.0.1.evil.example", "", "10.0.0.1", "localhost.evil.example", "evil.example:8080",
-           "[::2]", "127.0.0.1@evil.example")  # fmt: skip
+           "[::2]", "127.0.0.1@evil.example", "[::1].evil.example", "localhost:evil.example", "[::1")  # fmt: skip
 GARBAGE = (
     b"NONSENSE\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",

@@ -3,6 +3,7 @@
 import hmac
 import json
 import logging
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -37,6 +38,7 @@ REQUESTS = 100.0, 400.0
 WRONG_TOKENS = 0.2, 10.0
 """Wrong or missing tokens per second and client, and how many at once."""
 MOST_CLIENTS = 4096
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+(?:%[\w.-]+)?)\]|([^][:@/\s]+))(?::[0-9]*)?")
 
 
 @dataclass(slots=True)
@@ -60,11 +62,9 @@ class Budget:
 
 
 def host_name(header: str) -> str:
-    """The name in a `Host` header or an origin's authority, without its port, lower case. Pure."""
-    name = header.strip().lower()
-    if name.startswith("["):
-        return name[1:].partition("]")[0]
-    return name.rpartition(":")[0] if ":" in name else name
+    """The name in a `Host` header, without its port, lower case; nothing where it is no such header. Pure."""
+    match = _HOST.fullmatch(header.strip().lower())
+    return (match[1] or match[2]) if match else ""
 
 
 def is_ours(access: Access, header: str) -> bool:
