@@ -141,7 +141,7 @@ class Run:
             time.sleep(0.02)
 
     def _workers(self, streams: Streams) -> list[dict[str, Any]]:
-        self._known = [json.loads(text) for text in streams.workers().values()]
+        self._known = [about for text in streams.workers().values() if (about := read_announcement(text))]
         return self._known
 
     # --- while it runs -----------------------------------------------------------------------------------
@@ -273,6 +273,15 @@ class Run:
             if w["port"] is not None
         ]
         return json.dumps(groups).encode()
+
+
+def read_announcement(text: bytes) -> dict[str, Any] | None:
+    """What a worker says of itself; None for anything else that may stand in its place. Pure."""
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return about if isinstance(about, dict) and {"stage", "host", "port", "ready"} <= set(about) else None
 
 
 def _protect_sources(sources: Sequence[SourceSpec], outputs: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ class Progress:
     @staticmethod
     def parse(table: Mapping[bytes, bytes], summaries: Mapping[bytes, bytes] | None = None) -> "Progress":
         appended, ended, shown, work = {}, {}, {}, {}
-        stats = {name.decode(): summary for name, summary in (summaries or {}).items()}
+        stats = {name.decode(errors="replace"): summary for name, summary in (summaries or {}).items()}
         sinks = []
         for raw, value in table.items():
             try:

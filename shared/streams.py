@@ -4,6 +4,7 @@ Every method is one round trip. Errors of the connection pass through as `redis.
 one, it is unknown whether the command ran, so callers read what is pending instead of repeating it.
 """
 
+import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ DEAD_DAYS = 7
 """After a run on somebody else's server, its dead letters are kept for so long."""
 LIVE_RESULTS = 20_000
 """Live mode: small messages kept in `faces` and `emotions` when nobody reads them."""
+
+
+_NUMBER = re.compile("[0-9]{1,15}")
+_FLOWN = re.compile(r"(.*) ([0-9]{1,15}) ([0-9]{1,20}-[0-9]{1,20}) ([0-9]{1,15})", re.DOTALL)
 
 
 class LeaseLost(EmotionError):
@@ -72,9 +77,10 @@ class Flown:
         return f"{self.epoch} {self.seq} {self.id} {self.size}"
 
     @staticmethod
-    def parse(text: str) -> "Flown":
-        epoch, seq, stream_id, size = text.rsplit(" ", 3)
-        return Flown(epoch, int(seq), stream_id, int(size))
+    def parse(text: str) -> "Flown | None":
+        """None for what is no such entry."""
+        match = _FLOWN.fullmatch(text)
+        return Flown(match[1], int(match[2]), match[3], int(match[4])) if match else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +181,7 @@ class Streams:
     def flight(self, camera: str) -> list["Flown"]:
         """The lossless frames of a camera that were appended and have not landed, of all epochs, in order."""
         found = cast(list[bytes], self.client.lrange(self.keys.flight(camera), 0, -1))
-        return [Flown.parse(text.decode()) for text in found]
+        return [flown for text in found if (flown := Flown.parse(text.decode(errors="replace")))]
 
     def land(self, camera: str, frames: Sequence["Flown"]) -> None:
         """Delete lossless frames that are no longer needed."""
@@ -469,7 +475,7 @@ class Streams:
 
     def workers(self) -> dict[str, bytes]:
         found = cast(dict[bytes, bytes], self.client.hgetall(self.keys.workers))
-        return {name.decode(): text for name, text in found.items()}
+        return {name.decode(errors="replace"): text for name, text in found.items()}
 
 
 def _entries(reply: Any) -> list[Entry]:
@@ -477,5 +483,6 @@ def _entries(reply: Any) -> list[Entry]:
 
 
 def _count(value: Any, epoch: str) -> int:
-    stored, _, count = (value or b"").decode().rpartition(" ")
-    return int(count) if stored == epoch and count else 0
+    """What is counted for this epoch; 0 where nothing is, or garbage, as the script that appends sees it."""
+    stored, _, count = (value or b"").decode(errors="replace").rpartition(" ")
+    return int(count) if stored == epoch and _NUMBER.fullmatch(count) else 0

@@ -16,6 +16,7 @@ import pytest
 from redis.exceptions import ConnectionError, ResponseError
 
 import producer.link
+from emotion.pipeline import read_announcement
 from emotion.server import EmbeddedServer
 from producer.loop import run_producers
 from shared.codec import encode_emotions
@@ -25,7 +26,7 @@ from shared.keys import Keys
 from shared.messages import Emotions
 from shared.options import CommonOptions
 from shared.service import Service
-from shared.streams import LeaseLost, Streams
+from shared.streams import Flown, LeaseLost, Streams
 from shared.watchdog import Watchdog
 from sink.follow import Follower, following
 from sink.loop import LEASE_SECONDS, Sink
@@ -99,6 +100,28 @@ def test_who_may_write_to_progress_may_not_stop_anybody(streams: Streams) -> Non
     streams.client.hset(streams.keys.progress, mapping=garbage)  # type: ignore[arg-type]
     progress = streams.progress()
     assert (progress.sinks, progress.appended, progress.shown, progress.work) == (("sink",), {}, {}, {})
+
+
+def test_garbage_in_what_stages_tell_of_themselves_stops_nobody(streams: Streams) -> None:
+    """Statistics, the list of frames under way, positions, and what workers say of themselves."""
+    k, client = streams.keys, streams.client
+    for key in (k.stats, k.tracks, k.workers, k.hints):
+        client.hset(key, mapping={b"\xff|\xfe": b"\xff", "sink|cam": b"\xc1", "": ""})
+    for position in (b"run \xff", "run many", "run -3", "run 1e3", "run"):
+        client.hset(k.progress, "at|cam", position)
+        assert streams.position("cam", "run") == 0
+    client.rpush(k.flight("cam"), b"\xff", "run", "run 1 2 3", "run x 1-1 5", "a run 1 1-1 5")
+    assert streams.flight("cam") == [Flown("a run", 1, "1-1", 5)]
+    assert set(streams.progress().stats) == set(streams.workers())
+    assert streams.tracks("sink") == {"cam": b"\xc1"}
+    assert [read_announcement(text) for text in streams.workers().values()] == [None] * 3
+    assert [read_announcement(text) for text in (b"[]", b"{}", b"[" * 100_000)] == [None] * 3
+    Service("detector", "0", CommonOptions()).is_ready(streams)
+    assert [about["stage"] for t in streams.workers().values() if (about := read_announcement(t))] == ["detector"]
+    assert streams.lease("camera:cam", "me", 9)
+    assert streams.append_frame(make_frame(0), "me")  # as if nothing stood there
+    streams.forget()
+    assert [key for key in client.keys(f"{k.namespace}:*") if b":lease:" not in key] == []
 
 
 def test_a_second_sigterm_does_not_drain() -> None:
