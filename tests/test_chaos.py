@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -10,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.checks import Tail
+from shared.codec import encode_frame
+from shared.messages import Frame
+from shared.streams import Streams
+from tests.chaos.checks import Tail, Verdict, check_set_aside
+from tests.chaos.faults import LETTERS, nobody
 from tests.chaos.live import recovered
 from tests.chaos.lossless import MOST_IDLE, least_busy
 
@@ -35,6 +40,28 @@ def test_a_process_that_spins_is_told_from_one_that_starts() -> None:
     busy = least_busy(used, 3)
     assert busy["starts"] < MOST_IDLE > busy["waits"]
     assert busy["spins"] > busy["spins half"] >= MOST_IDLE
+
+
+def test_poison_that_is_not_set_aside_is_noticed(streams: Streams) -> None:
+    """One dead letter for each piece of it, with its reason."""
+    names = dict.fromkeys(LETTERS, 1)
+    group, reason = {b"group": b"detector"}, {b"reason": b"not a message: x"}
+    frame = {b"field:" + k: v for k, v in encode_frame(Frame(nobody(random.Random(1)), b"")).items()}
+
+    def wrong() -> list[str]:
+        verdict = Verdict()
+        check_set_aside(verdict, streams, names)
+        return [text.partition(":")[0] for text in verdict.wrong]
+
+    for letter, count in ((group | reason, 20), (group | frame, 5)):  # these five without a reason
+        for _ in range(count):
+            streams.client.xadd(streams.keys.dead, letter)  # type: ignore[arg-type]
+    assert wrong() == ["poison messages"]
+    for _ in range(5):
+        streams.client.xadd(streams.keys.dead, group | frame | reason)  # type: ignore[arg-type]
+    assert wrong() == []
+    names["garbage into every stream"] = 2
+    assert wrong() == ["garbage into every stream"]
 
 
 def test_a_view_has_recovered_when_it_is_young_and_stays_so(tmp_path: Path) -> None:

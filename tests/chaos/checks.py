@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.streams import Streams
-from tests.chaos.faults import GARBAGE_CAMERA
+from tests.chaos.faults import GARBAGE_CAMERA, LETTERS
 from tests.chaos.plant import SINKS, Plant
 
 
@@ -154,6 +154,24 @@ def _check_line(
     else:
         verdict.expect(line.status == "ok", f"{where} is {line.status}")
         verdict.expect(line.right or not marked, f"{where} shows the result of another frame")
+
+
+def check_set_aside(verdict: Verdict, streams: Streams, faults: Mapping[str, int]) -> None:
+    """All garbage and poison that was put into the streams is among the dead letters, each with its reason."""
+    from emotion.dead import Letter
+
+    letters = [Letter.of(entry) for entry in streams.dead_letters() if b"group" in entry.fields]
+    found = {
+        "garbage into every stream": sum(
+            x.info is None and x.reason.startswith("not a message: ") for x in letters
+        ),
+        "poison messages": sum(
+            x.info is not None and x.info.camera == GARBAGE_CAMERA and bool(x.reason) for x in letters
+        ),
+    }
+    for name, count in found.items():
+        expected = LETTERS[name] * faults.get(name, 0)
+        verdict.expect(count >= expected, f"{name}: {count} dead letters, not {expected}")
 
 
 def check_increasing(verdict: Verdict, shown: Sequence[Line]) -> None:

@@ -11,18 +11,23 @@ import msgpack
 from redis.exceptions import RedisError
 
 from shared import scripts
-from shared.codec import encode_frame
+from shared.codec import encode_detections, encode_emotions, encode_frame
 from shared.connection import connect
-from shared.messages import Frame, FrameInfo
+from shared.messages import MAX_SIDE, Box, Crop, Detections, Emotions, Frame, FrameInfo, Prediction
 from shared.streams import Streams
 from sink.loop import LEASE_SECONDS
 from tests.chaos.plant import CLAIM_AFTER, MEMORY, Plant
 from tests.chaos.proxy import Moment
+from tests.chaos.stages import LABELS, SPEC
 
 Fault = Callable[[Plant, random.Random], None]
+FAR = Box(-MAX_SIDE, MAX_SIDE, MAX_SIDE, MAX_SIDE)
 
 GARBAGE_CAMERA = "nobody"
 """The camera of messages that are well formed and wrong."""
+LETTERS = {"garbage into every stream": 20, "poison messages": 5}
+"""Dead letters that each of these makes: five entries in each stream, `emotions` having two readers; and what
+workers cannot process."""
 
 
 def kill(kind: str, number: signal.Signals = signal.SIGKILL) -> Fault:
@@ -121,7 +126,8 @@ def put_garbage(plant: Plant, chance: random.Random) -> None:
 
 
 def put_poison(plant: Plant, chance: random.Random) -> None:
-    """Well-formed frames whose pictures are none, of a camera that does not exist."""
+    """Well-formed messages of a camera that does not exist: frames whose pictures are none, a face that makes its
+    classifier fail, and a result, far out of the picture, of a frame that is not there."""
     client = connect(plant.server.url)
     for jpeg in (
         b"",
@@ -129,13 +135,16 @@ def put_poison(plant: Plant, chance: random.Random) -> None:
         bytes(2000),
         b"\xff\xd8" + bytes(chance.randrange(256) for _ in range(500)),
     ):
-        _add(client, plant.streams.keys.frames, {**wrong_frame(chance), b"j": jpeg})
+        _add(client, plant.streams.keys.frames, encode_frame(Frame(nobody(chance), jpeg)))
+    crop = Crop(FAR, 1.0, b"raise-classifier")
+    _add(client, plant.streams.keys.faces, encode_detections(Detections(nobody(chance), "1-1", SPEC, (crop,))))
+    label = Prediction(FAR, -1e6, (0.0, 0.0))
+    _add(client, plant.streams.keys.emotions, encode_emotions(Emotions(nobody(chance), "1-1", LABELS, (label,))))
     client.close()
 
 
-def wrong_frame(chance: random.Random) -> dict[bytes, bytes]:
-    info = FrameInfo(GARBAGE_CAMERA, "", f"{chance.random()}", 0, 1e9, 0.0, 32, 24, "lossless")
-    return encode_frame(Frame(info, b""))
+def nobody(chance: random.Random) -> FrameInfo:
+    return FrameInfo(GARBAGE_CAMERA, "", f"{chance.random()}", 0, 1e9, 0.0, 32, 24, "lossless")
 
 
 def _add(client: object, stream: str, fields: dict[bytes, bytes]) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from shared.options import ProducerOptions
 from sink.stats import Stats
-from tests.chaos.checks import Tail, Verdict, check_drained, check_ends, check_increasing, lines
+from tests.chaos.checks import Tail, Verdict, check_drained, check_ends, check_increasing, check_set_aside, lines
 from tests.chaos.faults import LOSSLESS
 from tests.chaos.plant import SINKS, Plant
 from tests.chaos.report import Outcome
@@ -110,6 +110,7 @@ def _end(plant: Plant, outcome: Outcome) -> None:
     ends |= plant.stop([n for k in ("detector", "classifier", "lines", "tables") for n in plant.names(k)])
     check_ends(verdict, ends)
     check_drained(verdict, plant)
+    check_set_aside(verdict, plant.streams, outcome.faults)
     progress = plant.progress()
     appended = progress.work["producer"]
     for sink in SINKS:

@@ -10,7 +10,7 @@ import av
 import cv2
 
 from shared.options import DetectorOptions, ProducerOptions
-from tests.chaos.checks import Verdict, check_drained, check_ends, check_order
+from tests.chaos.checks import Verdict, check_drained, check_ends, check_order, check_set_aside
 from tests.chaos.faults import LOSSLESS, REAL
 from tests.chaos.plant import MEMORY, Plant, shown_everywhere
 from tests.chaos.report import Outcome
@@ -61,6 +61,7 @@ class Wave:
         )
         check_ends(verdict, ends)
         check_drained(verdict, plant)
+        check_set_aside(verdict, plant.streams, self._outcome.faults)
         check_order(
             verdict, plant, self._epoch, dict.fromkeys(CAMERAS, self._count), self._poisons, marked=not self._real
         )
