@@ -56,7 +56,11 @@ def _state_directory(path: str | None) -> Iterator[Path]:
             directory.mkdir(0o700, parents=True)  # pictures of people lie in it
         except OSError as e:
             raise EmotionError(f"--state {path}: no folder can be made there ({e.strerror})") from e
-        yield directory
+        try:
+            yield directory
+        finally:
+            for settings in directory.glob("*.toml"):  # they may hold passwords
+                settings.unlink(missing_ok=True)
         shutil.rmtree(directory / "server", ignore_errors=True)
         return
     _remove_leftovers(Path(tempfile.gettempdir()))

@@ -52,7 +52,7 @@ def connect(url: str, password_file: str | None = None, slot: int | None = None)
     except ValueError:
         # Not in its own words: where it takes a piece of the password for the port, they show it.
         raise UsageError(
-            f"--redis {redact_url(url)}: not a URL such as redis://user:password@host:6379/0; in passwords, write"
+            f"--redis {redact_url(url)}: not a URL such as redis://host:6379/0; in passwords, write"
             " / ? # @ : [ ] as %2F %3F %23 %40 %3A %5B %5D"
         ) from None
 

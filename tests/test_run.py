@@ -492,6 +492,21 @@ def test_nobody_else_may_look_into_the_folder_of_a_run(tmp_path: Path, start: La
     assert found[0].parent.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_password_does_not_stay_in_the_folder_of_a_run_that_failed(tmp_path: Path) -> None:
+    """Logs and data stay, for whoever wants to know why."""
+    environment = {**os.environ, "EMOTION_SOURCE": "rtsp://me:2026,geheim@127.0.0.1:1/x"}
+    state = tmp_path / "state"
+    command = [sys.executable, "-P", "-m", "emotion", "run", f"--output=jsonl={tmp_path}/r", "--mode=lossless"]
+    done = subprocess.run(
+        [*command, f"--state={state}", "--detectors=1", *FAST],
+        env=environment, capture_output=True, text=True, timeout=LIMIT, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "rtsp://me:***@127.0.0.1:1/x: cannot be opened" in done.stderr) == (1, True)
+    assert "geheim" not in done.stderr
+    assert list(state.glob("run-*/logs/*"))
+    assert [path for path in state.rglob("*") if path.is_file() and b"geheim" in path.read_bytes()] == []
+
+
 def test_the_server_answers_before_the_workers_are_started(tmp_path: Path) -> None:
     """They give up after a while, and on a busy machine the runner takes longer than that to load."""
     processes = launch.Launch({"source": ("sample",)}, tmp_path)
