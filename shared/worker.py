@@ -33,6 +33,10 @@ BLOCK = 1.0
 CATCH_UP = 256
 """Messages read at once by a worker that is behind."""
 
+MOMENT = 1.0
+"""Seconds for which live messages may queue: a burst is worked off, a queue that stays is delay for nothing
+(as in Nichols and Jacobson, Controlling Delay, 2012)."""
+
 LOSSLESS_GATHERS = 16
 """How many times longer than for live messages a worker waits for lossless ones: there is no hurry, and the more
 there are at once the less each costs."""
@@ -93,6 +97,8 @@ class Worker(Generic[In, Out]):
         self._hinted: HintedStage[In, Out] | None = stage if isinstance(stage, HintedStage) else None
         self._hints: Hints = {}
         self._stale: set[str] = set()
+        self._late_since: float | None = None
+        self._eager_until = 0.0
 
     def run(self) -> None:
         """Work until the service is stopped; reconnect for as long as it takes.
@@ -172,9 +178,19 @@ class Worker(Generic[In, Out]):
         return bool(entries)
 
     def _behind(self, entries: Sequence[Entry]) -> bool:
-        """Whether live frames have waited for so long that the newest ones had better go first."""
-        first = self._peek(entries)
-        return first is not None and first.info.mode == "live" and self._age(first) > self._policy.max_age / 2
+        """Whether live frames have waited for so long that the newest ones had better go first: half of what they
+        may, or an eighth for longer than a moment. What was behind lately is not given that moment again."""
+        first, now, most = self._peek(entries), time.monotonic(), self._policy.max_age
+        age = self._age(first) if first is not None and first.info.mode == "live" else 0.0
+        if age <= most / 8:
+            self._late_since = None
+            return False
+        if self._late_since is None:
+            self._late_since = now
+        behind = age > most / 2 or now - self._late_since > MOMENT or now < self._eager_until
+        if behind:
+            self._eager_until = now + 2 * MOMENT
+        return behind
 
     def _peek(self, entries: Sequence[Entry]) -> In | None:
         """The first message, if there is one that can be read."""

@@ -52,6 +52,14 @@ class Echo:
         pass
 
 
+class Slow(Echo):
+    """Takes 0.3 s for a batch."""
+
+    def process(self, batch: Sequence[Frame]) -> Sequence[Detections]:
+        time.sleep(0.3)
+        return super().process(batch)
+
+
 class Remembering(Echo):
     """Notes the seq of each frame, and what it knew when it saw it."""
 
@@ -220,6 +228,17 @@ def test_a_worker_that_is_behind_takes_the_newest_frame(streams: Streams) -> Non
     assert [by_seq[seq].reason for seq in range(21)] == ["superseded_detector"] * 21
     assert by_seq[21].status == "ok"
     assert stage.batches == [[21]]
+
+
+def test_a_queue_that_stays_is_cut_short_before_anything_is_old(streams: Streams) -> None:
+    append(streams, range(40), mode="live")
+    time.sleep(0.8)
+    with working(streams, Slow(), max_age=6):  # a queue is one from 0.75 s on, and old at 3 s
+        until(lambda: len(results(streams)) == 40)
+    reasons = [d.outcome.reason for d in results(streams)]
+    assert reasons[:8] == [None] * 8  # a burst is worked off
+    assert reasons[-1] is None
+    assert reasons.count("superseded_detector") >= 7
 
 
 def test_what_a_dead_worker_left_is_dropped_when_it_is_stale(streams: Streams) -> None:
