@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from shared.errors import EmotionError, UsageError
+from shared.log import first_line
 
 Teach = Callable[[Any], Mapping[str, Any]]
 """Images as the network takes them -> {head: probabilities}."""
@@ -48,7 +49,7 @@ def teachers(runs: Sequence[Path], size: int, heads: Sequence[str]) -> Teach:
         try:
             model = keras.saving.load_model(path, compile=False)
         except Exception as e:  # zipfile, h5py and Keras each raise their own
-            raise EmotionError(f"teacher {path} cannot be read ({str(e).splitlines()[0][:200]})") from e
+            raise EmotionError(f"teacher {path} cannot be read ({first_line(e)})") from e
         names = list(model.output) if isinstance(model.output, Mapping) else []
         missing = [head for head in heads if head not in names]
         if missing or tuple(model.input.shape[1:]) != (size, size, 1):

@@ -13,6 +13,7 @@ from models import weights
 from models.assess import HASHES, read_hashes
 from models.data import SIDE
 from shared.errors import EmotionError
+from shared.log import first_line
 from shared.manifest import Manifest, load_manifest
 
 
@@ -99,7 +100,7 @@ def _from_keras(path: Path) -> weights.Weights:
     except EmotionError:
         raise
     except Exception as e:  # zipfile, h5py and Keras each raise their own
-        raise EmotionError(f"{path} is not a model of `emotion train` ({str(e).splitlines()[0][:200]})") from e
+        raise EmotionError(f"{path} is not a model of `emotion train` ({first_line(e)})") from e
 
 
 def _settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

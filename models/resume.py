@@ -8,6 +8,7 @@ from models import runlog
 from models.runlog import MONITOR
 from shared.cli import Values
 from shared.errors import EmotionError, UsageError
+from shared.log import first_line
 from shared.options import TrainOptions
 
 
@@ -63,7 +64,7 @@ def restore(folder: Path, steps: int) -> tuple[Any, Progress]:
     try:
         model = keras.saving.load_model(folder / "last.keras", custom_objects={"Student": Student})
     except Exception as e:  # zipfile, h5py and Keras each raise their own
-        raise EmotionError(f"{folder / 'last.keras'} cannot be read ({str(e).splitlines()[0][:200]})") from e
+        raise EmotionError(f"{folder / 'last.keras'} cannot be read ({first_line(e)})") from e
     done = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // steps
     history = {k: v[:done] for k, v in runlog.read_history(folder / "history.csv").items()}
     runlog.write_history(folder / "history.csv", history)  # an epoch whose checkpoint was cut off runs again

@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 
 from producer.jpeg import to_jpeg
 from producer.source import Context, Picture, Source
+from shared.connection import FIRST_WAIT, LONGEST_WAIT
 from shared.errors import EmotionError
-from shared.log import redact_url
+from shared.log import first_line
 from shared.messages import OK, Frame, FrameInfo, Mode, Outcome
 from shared.options import ProducerOptions
 from shared.streams import Flown
@@ -25,9 +26,6 @@ T = TypeVar("T")
 LEASE_TTL = 5.0
 LEASE_PATIENCE = 6.0
 """Seconds to wait for a lease, and for the server at the start: a killed producer's lease runs out meanwhile."""
-FIRST_WAIT = 0.05
-LONGEST_WAIT = 1.0
-"""Seconds between two attempts to reach the server."""
 
 
 class Streams(Protocol):
@@ -130,7 +128,7 @@ class Job:
                     raise
             except RedisError as e:
                 if time.monotonic() > deadline:
-                    raise EmotionError(f"Redis cannot be reached: {short(e)}") from e
+                    raise EmotionError(f"Redis cannot be reached: {first_line(e)}") from e
             self.context.alive()
             if self.context.stop.wait(0.1):
                 raise Stopped
@@ -147,7 +145,7 @@ class Job:
                 result = call()
             except RedisError as e:
                 level = logging.WARNING if wait == FIRST_WAIT else logging.DEBUG
-                log.log(level, "camera %s: Redis: %s; waiting for it", self.camera, short(e))
+                log.log(level, "camera %s: Redis: %s; waiting for it", self.camera, first_line(e))
                 self.pause(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
             else:
@@ -202,8 +200,3 @@ def hold_mode(streams: Streams, mode: Mode) -> bool:
     """Take or renew the lease on the way frames are written here. It is never given back, because others may hold
     it, too: it runs out."""
     return streams.lease("mode", mode, LEASE_TTL)
-
-
-def short(error: Exception) -> str:
-    """The first line of an error, without passwords."""
-    return redact_url(str(error) or type(error).__name__).splitlines()[0].rstrip(".")[:200]

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from redis.exceptions import RedisError
 
-from producer.link import FIRST_WAIT, LONGEST_WAIT, Job, short
+from producer.link import Job
 from producer.pace import Pace
 from producer.source import Picture
+from shared.connection import FIRST_WAIT, LONGEST_WAIT
 from shared.errors import EmotionError
+from shared.log import first_line
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +112,7 @@ class LiveFeed:
         except (RedisError, EmotionError) as e:
             if self._in_doubt:
                 self._drop()
-            log.warning("camera %s: its end could not be told: %s", job.camera, short(e))
+            log.warning("camera %s: its end could not be told: %s", job.camera, first_line(e))
 
     def _entries(self, size: int) -> int:
         """How many entries of about this size may stay in the stream: half of the server's memory at the most."""
@@ -124,7 +126,7 @@ class LiveFeed:
 
     def _leave(self, error: RedisError) -> None:
         if not self._away:
-            log.warning("camera %s: Redis: %s; frames are dropped", self._job.camera, short(error))
+            log.warning("camera %s: Redis: %s; frames are dropped", self._job.camera, first_line(error))
         self._away = True
         self._retry_at = time.monotonic() + self._wait
         self._wait = min(self._wait * 2, LONGEST_WAIT)

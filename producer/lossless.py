@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError
 
-from producer.link import LONGEST_WAIT, Job, short
+from producer.link import Job
+from shared.connection import LONGEST_WAIT
 from shared.errors import EmotionError
+from shared.log import first_line
 from shared.messages import Frame
 from shared.streams import Flown
 
@@ -139,7 +141,7 @@ def _append(job: Job, flight: Flight, frame: Frame) -> bool:
         except (RedisError, EmotionError) as e:
             # It may have been appended or not: the position tells. A lease that only ran out is taken again.
             level = logging.WARNING if wait == LOOK_AGAIN else logging.DEBUG
-            log.log(level, "camera %s: %s; trying again", job.camera, short(e))
+            log.log(level, "camera %s: %s; trying again", job.camera, first_line(e))
         else:
             if stream_id is not None:
                 flight.add(Flown(job.epoch, flight.next_seq, stream_id, len(frame.jpeg)))

@@ -12,13 +12,14 @@ from redis.retry import Retry
 
 from shared.cluster import Nodes, ToMaster, ToMasterTLS
 from shared.errors import EmotionError, UsageError
-from shared.log import hides, redact_url
+from shared.log import first_line, hides, redact_url
 
 SOCKET_TIMEOUT = 10.0
 """Seconds; well above the longest BLOCK."""
 
 FIRST_WAIT = 0.05
 LONGEST_WAIT = 1.0
+"""Seconds between two attempts to reach the server; each is twice as long as the one before."""
 
 
 def connect(url: str, password_file: str | None = None, slot: int | None = None) -> "redis.Redis":
@@ -87,16 +88,12 @@ def wait_until_up(client: "redis.Redis", url: str, patience: float, stopped: Cal
                 raise EmotionError(f"Redis at {redact_url(url)} wants a password") from e
             if "CERTIFICATE_VERIFY_FAILED" in str(e):  # waiting would not make it a better one
                 raise EmotionError(
-                    f"Redis at {redact_url(url)} has a certificate that is not trusted ({_short(e)}):"
+                    f"Redis at {redact_url(url)} has a certificate that is not trusted ({first_line(e)}):"
                     " name the authority that signed it, rediss://...?ssl_ca_certs=FILE"
                 ) from e
             if time.monotonic() > deadline:
                 raise EmotionError(
-                    f"Redis at {redact_url(url)} cannot be reached ({_short(e)}): start it, or check --redis"
+                    f"Redis at {redact_url(url)} cannot be reached ({first_line(e)}): start it, or check --redis"
                 ) from e
         time.sleep(wait)
         wait = min(wait * 2, LONGEST_WAIT)
-
-
-def _short(error: Exception) -> str:
-    return redact_url(str(error)).splitlines()[0].rstrip(".")[:200]

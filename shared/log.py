@@ -53,6 +53,13 @@ def clean(text: str) -> str:
     return redact_url(text).translate(_CONTROL)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its type if it says nothing: one that fits into a sentence, at most
+    200 characters, without passwords."""
+    text = str(error).strip() or type(error).__name__
+    return redact_url(text).splitlines()[0].rstrip(".")[:200]
+
+
 class _Formatter(logging.Formatter):
     """What both formats share: redacting, exceptions included, and no control characters in a message."""
 

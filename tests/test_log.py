@@ -14,7 +14,7 @@ from producer.spec import parse_source
 from shared.cli import Command, Values
 from shared.connection import connect
 from shared.errors import UsageError
-from shared.log import HumanFormatter, JsonFormatter, redact_url, setup_logging
+from shared.log import HumanFormatter, JsonFormatter, first_line, redact_url, setup_logging
 from shared.options import LinkOptions, ProducerOptions, WebOptions
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +56,12 @@ def undo() -> Iterator[None]:
 def test_passwords_are_hidden(text: str, expected: str) -> None:
     assert redact_url(text) == expected
     assert "hunter2" not in redact_url(f"in '{text}' it is")
+
+
+def test_an_error_becomes_one_line() -> None:
+    assert first_line(OSError("redis://:hunter2@host is away.\nMore.")) == "redis://:***@host is away"
+    assert first_line(ValueError("\n")) == "ValueError"  # some say nothing
+    assert len(first_line(ValueError("x" * 1_000))) == 200
 
 
 @pytest.mark.parametrize(
