@@ -80,8 +80,8 @@ def run(values: Values) -> None:
     """
     common = build(CommonOptions, values)
     options = build(RunOptions, values)
-    if options.summary_json and not Path(options.summary_json).absolute().parent.is_dir():
-        raise EmotionError(f"--summary-json {options.summary_json}: there is no such folder")
+    if options.summary_json:
+        _check_summary(Path(options.summary_json))
     with _state_directory(options.state) as directory:
         launch = Launch(values, directory)
         service = Service("runner", "", common)
@@ -97,13 +97,25 @@ def run(values: Values) -> None:
             service.close()
             if sys.stderr.isatty():
                 print(CLEAR, end="", file=sys.stderr)
+    # The results may go to standard output; what is for people goes beside it.
+    print(text_summary(summary), file=sys.stderr)
     if options.summary_json:
         try:
             Path(options.summary_json).write_text(json.dumps(summary, indent=2) + "\n")
         except OSError as e:
             raise EmotionError(f"--summary-json {options.summary_json} cannot be written ({e.strerror})") from e
-    # The results may go to standard output; what is for people goes beside it.
-    print(text_summary(summary), file=sys.stderr)
+
+
+def _check_summary(path: Path) -> None:
+    """Refuse a summary that cannot be written, before anything starts.
+
+    Raises:
+        EmotionError: there is no such folder, or it is a folder.
+    """
+    if path.is_dir():
+        raise EmotionError(f"--summary-json {path}: it is a folder")
+    if not path.absolute().parent.is_dir():
+        raise EmotionError(f"--summary-json {path}: there is no folder {path.parent}")
 
 
 COMMAND = Command(

@@ -418,6 +418,8 @@ BAD = {
     "no such precision": (("--source=sample", "--precision=int2"), 2, "int2"),
     "no such head": (("--source=sample", "--head=valence"), 2, "valence"),
     "several shards": (("--source=sample", "--shards=2"), 2, "--shards"),
+    "no file for the summary": (("--source=sample", "--summary-json={tmp}"), 1, "it is a folder"),
+    "no folder for the summary": (("--source=sample", "--summary-json={tmp}/none/s.json"), 1, "no folder"),
     "nowhere to write": (("--source=sample", "--output=jsonl=/proc/none/x.jsonl"), 1, "/proc/none"),
 }
 
