@@ -11,7 +11,7 @@ from pathlib import Path
 
 from emotion.server import EmbeddedServer
 from emotion.supervisor import Plan, Supervisor
-from producer.spec import plan
+from producer.spec import check_cameras, plan
 from shared.cli import Values
 from shared.errors import UsageError
 from shared.options import (
@@ -75,6 +75,7 @@ class Launch:
         self.values = values
         self.producer = replace(build(ProducerOptions, values), run_id=run_id, go=str(directory / "go"))
         mode, self.sources = plan(self.producer)
+        check_cameras(self.sources)
         self.is_live = mode == "live"
         link = build(LinkOptions, values)
         if link.shards > 1:

@@ -84,7 +84,7 @@ class Producer:
 
 
 def check_recordings(options: ProducerOptions) -> None:
-    """Open and close every file and folder of `options`, so that a wrong one is told before anything starts.
+    """Open and close every file and folder of `options`, so that a wrong one is told before a run begins.
 
     Raises:
         UsageError: the options do not fit together.

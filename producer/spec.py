@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -98,6 +99,20 @@ def parse_sources(texts: Sequence[str]) -> tuple[SourceSpec, ...]:
         if count > 1:
             raise UsageError(f"{count} sources are named {camera}: give them names, --source NAME=SRC")
     return tuple(specs)
+
+
+def check_cameras(specs: Sequence[SourceSpec]) -> None:
+    """Tell of cameras that are not plugged in, where the system has a file for each (Linux). Whether one can be
+    used, only its opening tells.
+
+    Raises:
+        EmotionError: one is not there.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    for spec in specs:
+        if spec.kind == "camera" and not os.path.exists(f"/dev/video{spec.target}"):
+            raise EmotionError(f"source {spec.target}: no such camera; `emotion cameras` lists those that work")
 
 
 def parse_source(text: str) -> SourceSpec:

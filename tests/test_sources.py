@@ -1,6 +1,7 @@
 """Sources: how they are named, and what files, folders, cameras and URLs deliver."""
 
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from producer.header import read_header
 from producer.jpeg import to_jpeg
 from producer.pace import Pace
 from producer.source import Context, Image, Picture
-from producer.spec import SourceSpec, parse_source, parse_sources
+from producer.spec import SourceSpec, check_cameras, parse_source, parse_sources
 from shared.errors import EmotionError, UsageError
 from shared.options import ProducerOptions
 
@@ -447,6 +448,13 @@ def test_a_camera_that_is_not_there_is_one_clear_line(capfd: pytest.CaptureFixtu
     with pytest.raises(EmotionError, match=r"camera 97 cannot be opened: .*emotion cameras"):
         read_all_live("97")
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has a file for each camera")
+def test_a_camera_that_is_not_plugged_in_is_told_without_opening_it() -> None:
+    with pytest.raises(EmotionError, match=r"source 97: no such camera; .*emotion cameras"):
+        check_cameras(parse_sources(["hall=97"]))
+    check_cameras(parse_sources(["sample", "rtsp://cam/1"]))
 
 
 def read_all_live(text: str) -> None:
