@@ -33,6 +33,7 @@ REACH = 1.6
 SPEED = 2.0
 """By how much that square grows for each second since the face was seen: about as fast as people walk."""
 WIDEST = 3.0
+"""The largest it gets, in sides of the box."""
 LOST = 1.0
 """Seconds of the medium after which a face that was not found again is forgotten."""
 EAGER = 3

@@ -84,6 +84,7 @@ def encode_frame(frame: Frame) -> Fields:
 
 
 def encode_detections(d: Detections) -> Fields:
+    """One field: the entry of `faces`."""
     body: dict[str, object] = {
         "frame": d.frame_id,
         "model": [d.model.id, d.model.size, d.model.margin],
@@ -93,6 +94,7 @@ def encode_detections(d: Detections) -> Fields:
 
 
 def encode_emotions(e: Emotions) -> Fields:
+    """One field: the entry of `emotions`."""
     body: dict[str, object] = {
         "frame": e.frame_id,
         "labels": list(e.labels),
