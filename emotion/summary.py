@@ -48,7 +48,7 @@ def text_summary(summary: Mapping[str, Any]) -> str:
         lines.append(f"not shown    {left} (the run was stopped)")
     lines.append(f"dead letters {summary['dead_letters']}")
     for target in summary["outputs"]:
-        lines.append(f"written      {target}")
+        lines.append(f"written      {'to standard output' if target == '-' else target}")
     return "\n".join(lines)
 
 
