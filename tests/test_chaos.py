@@ -18,6 +18,7 @@ from tests.chaos.checks import Tail, Verdict, check_set_aside
 from tests.chaos.faults import LETTERS, nobody
 from tests.chaos.live import recovered
 from tests.chaos.lossless import MOST_IDLE, least_busy
+from tests.chaos.report import Outcome, Report
 
 
 @pytest.mark.timeout(900)
@@ -40,6 +41,14 @@ def test_a_process_that_spins_is_told_from_one_that_starts() -> None:
     busy = least_busy(used, 3)
     assert busy["starts"] < MOST_IDLE > busy["waits"]
     assert busy["spins"] > busy["spins half"] >= MOST_IDLE
+
+
+def test_a_view_that_takes_too_long_to_recover_fails_the_run() -> None:
+    report = Report(1, most_recovery=2)
+    report.add("live", Outcome(Verdict(), recovery={"SIGKILL sink": 1.9}))
+    assert not report.failed
+    report.add("live", Outcome(Verdict(), recovery={"SIGKILL sink": 2.1}))
+    assert report.failed
 
 
 def test_poison_that_is_not_set_aside_is_noticed(streams: Streams) -> None:

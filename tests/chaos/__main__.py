@@ -1,7 +1,9 @@
 """`python -m tests.chaos`: runs a pipeline while everything goes wrong, and checks that nothing was lost.
 
 CHAOS_SEED picks where chance starts, CHAOS_MINUTES how long it goes on (default: every fault once, in live mode a
-choice of them, under a minute), CHAOS_KEEP a folder for the logs, CHAOS_JSON a file for the figures.
+choice of them, under a minute), CHAOS_RECOVERY how many seconds a live view may take to be young again (default:
+any number, because a busy machine takes long to start a process), CHAOS_KEEP a folder for the logs, CHAOS_JSON a
+file for the figures.
 """
 
 import os
@@ -59,7 +61,7 @@ def main() -> int:
     print(f"CHAOS_SEED={seed}", flush=True)
     keep = os.environ.get("CHAOS_KEEP")
     directory = Path(keep or tempfile.mkdtemp(prefix="chaos-"))
-    report = Report(seed)
+    report = Report(seed, float(os.environ.get("CHAOS_RECOVERY") or "inf"))
     began = time.monotonic()
     try:
         for number in range(1000):

@@ -21,15 +21,20 @@ class Outcome:
 
 
 class Report:
-    """Adds waves up by kind."""
+    """Adds waves up by kind. A live view that is not young again after `most_recovery` seconds is wrong."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, most_recovery: float) -> None:
         self._seed = seed
+        self._most_recovery = most_recovery
         self._waves: dict[str, list[Outcome]] = {}
         self.failed = False
 
     def add(self, kind: str, outcome: Outcome) -> None:
         self._waves.setdefault(kind, []).append(outcome)
+        for name, seconds in outcome.recovery.items():
+            outcome.verdict.expect(
+                seconds <= self._most_recovery, f"after {name}: young again only after {seconds:.2f} s"
+            )
         self.failed = self.failed or bool(outcome.verdict.wrong)
         print(f"{kind}: {'FAILED' if outcome.verdict.wrong else 'held'}, {_short(outcome)}", flush=True)
         for what in outcome.verdict.wrong[:20]:
