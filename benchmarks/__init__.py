@@ -1,4 +1,6 @@
-"""Benchmarks. `emotion bench` (or `make bench`) runs them; docs/performance.md holds figures and method.
+"""Benchmarks. `emotion bench` (or `make bench`) runs them.
+
+docs/explanation/performance.md holds figures and method.
 
 Each section is a module with a function `run(plan)`, which measures and returns a `report.Section`:
 
@@ -10,7 +12,9 @@ Each section is a module with a function `run(plan)`, which measures and returns
 - `start`: time to the first result, CPU of a pipeline in which nothing happens.
 - `profiling`: where each process spends its time (`emotion bench --profile DIR`).
 
-`loop`, `peer_fer` and `peer_original` are the programs that the pipeline is compared with; each runs in a
-process of its own and prints one line of JSON. `cascades` and other programs on recorded data are run by
+`harness/loop.py` and `peers/` are the programs that the pipeline is compared with; each runs in a process of its
+own and prints one line of JSON. `cascades` and the programs in `network/`, `outputs/` and `video/` are run by
 themselves; their first lines tell how.
 """
+
+__all__ = ["command"]

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import cv2
 
-from detector_worker.cascade import FaceFinder, Gray
-from shared.messages import Box
-from shared.options import DetectorOptions
+from emotion_stream.detector_worker.contract import Gray
+from emotion_stream.detector_worker.haar.cascade import FaceFinder
+from emotion_stream.shared.messages.types import Box
+from emotion_stream.shared.settings.options import DetectorOptions
 
 IOU = 0.4
 

@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detector_worker.cascade import FaceFinder
-from models.data import load_splits
-from shared.options import DetectorOptions
+from emotion_stream.detector_worker.haar.cascade import FaceFinder
+from emotion_stream.models.data.fer2013 import load_splits
+from emotion_stream.shared.settings.options import DetectorOptions
 
 ENLARGED = 144
 """Pixels that a face of 48 is enlarged to: a usual size in a camera's picture."""
@@ -28,14 +28,19 @@ BORDER = 72
 """Pixels around it; the image's edge is repeated there."""
 
 
+def scene_of(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A wider gray picture with `image`, a face of 48 pixels, in its middle."""
+    large = cv2.resize(image, (ENLARGED, ENLARGED), interpolation=cv2.INTER_CUBIC)
+    scene = cv2.copyMakeBorder(large, BORDER, BORDER, BORDER, BORDER, cv2.BORDER_REPLICATE)
+    return np.asarray(scene, np.uint8)
+
+
 def boxes(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """For each image with one face found: side of the image / side of the box, and the box's centre relative to
     that of the image, in sides of the image; float64 [found, 3]."""
     finder, rows = FaceFinder(DetectorOptions()), []
     for image in pixels:
-        large = cv2.resize(image, (ENLARGED, ENLARGED), interpolation=cv2.INTER_CUBIC)
-        scene = cv2.copyMakeBorder(large, BORDER, BORDER, BORDER, BORDER, cv2.BORDER_REPLICATE)
-        found = finder.find(scene)
+        found = finder.find(scene_of(image))
         if len(found) == 1:
             box = found[0][0]
             middle = BORDER + ENLARGED / 2

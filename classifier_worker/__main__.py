@@ -2,18 +2,17 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from classifier_worker.classifier import Classifier
-from shared.cli import Command, Values
-from shared.codec import decode_detections, encode_emotions
-from shared.manifest import DEFAULT_ARTIFACTS, load_manifest
-from shared.messages import Detections, Emotions
-from shared.metrics import Metrics
-from shared.options import ClassifierOptions, CommonOptions, LinkOptions, ModelOptions
-from shared.settings import build
-from shared.streams import Streams
-from shared.worker import Route, serve
+from emotion_stream.classifier_worker.classifier import Classifier
+from emotion_stream.shared.messages.codec import decode_detections, encode_emotions
+from emotion_stream.shared.messages.manifest import load_manifest, model_directory
+from emotion_stream.shared.messages.types import Detections, Emotions
+from emotion_stream.shared.process.metrics import Metrics
+from emotion_stream.shared.process.worker import Route, serve
+from emotion_stream.shared.settings.cli import Command, Values
+from emotion_stream.shared.settings.loading import build
+from emotion_stream.shared.settings.options import ClassifierOptions, CommonOptions, LinkOptions, ModelOptions
+from emotion_stream.shared.streams.shard import Streams
 
 
 def observe(metrics: Metrics, results: Sequence[Emotions]) -> None:
@@ -40,7 +39,7 @@ def route(streams: Streams) -> Route[Detections, Emotions]:
 def run(values: Values) -> None:
     """Label faces until told to stop."""
     options = build(ClassifierOptions, values)
-    manifest = load_manifest(Path(build(ModelOptions, values).model or DEFAULT_ARTIFACTS))
+    manifest = load_manifest(model_directory(build(ModelOptions, values).model))
     serve(
         "classifier",
         Classifier(options, manifest),
@@ -58,6 +57,7 @@ COMMAND = Command(
     "Label faces with emotions: stream `faces` in, stream `emotions` out.",
     (LinkOptions, ClassifierOptions, ModelOptions, CommonOptions),
     run,
+    is_stage=True,
 )
 
 if __name__ == "__main__":

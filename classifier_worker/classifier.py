@@ -3,15 +3,17 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from classifier_worker.backend import Backend
-from classifier_worker.openvino_backend import REBUILT, OpenVinoBackend
-from classifier_worker.tensorflow_backend import TensorFlowBackend
-from models.calibration import softmax
-from shared.errors import UsageError
-from shared.manifest import Manifest
-from shared.messages import Detections, Emotions, Message, ModelSpec, Outcome, Prediction
-from shared.options import ClassifierOptions
+from emotion_stream.classifier_worker.backend import Backend, Pixels
+from emotion_stream.classifier_worker.onnxruntime_backend import OnnxRuntimeBackend
+from emotion_stream.classifier_worker.openvino_backend import REBUILT, OpenVinoBackend
+from emotion_stream.classifier_worker.tensorflow_backend import TensorFlowBackend
+from emotion_stream.models.calibration import probabilities
+from emotion_stream.shared.errors import UsageError
+from emotion_stream.shared.messages.manifest import Manifest, prior_strength
+from emotion_stream.shared.messages.types import Detections, Emotions, Message, ModelSpec, Outcome, Prediction
+from emotion_stream.shared.settings.options import ClassifierOptions
 
 
 class Classifier:
@@ -24,8 +26,10 @@ class Classifier:
         """
         check_served(options, manifest)
         self._manifest = manifest
-        self._head = manifest.head(options.head or manifest.default_head)
-        self._backend = make_backend(options, manifest, self._head.name)
+        head = manifest.head(options.head or manifest.default_head)
+        self._calibration = head.calibration(prior_strength(options.prior))
+        self._views = options.views
+        self._backend = make_backend(options, manifest, head.name)
 
     def open(self) -> None:
         """Load the model and warm it up.
@@ -39,7 +43,7 @@ class Classifier:
         """One result per message, in order; a message cropped for another model becomes an error."""
         faults = [self._fault(message) for message in batch]
         good = [message for message, fault in zip(batch, faults, strict=True) if fault is None]
-        rows = iter(self._probabilities([face.pixels for message in good for face in message.faces]))
+        rows = iter(self._probabilities(good))
         return [
             self._labelled(message, rows) if fault is None else self.pass_on(message, fault)
             for message, fault in zip(batch, faults, strict=True)
@@ -64,22 +68,41 @@ class Classifier:
             return Outcome.error(f"a crop has not {ours.size} x {ours.size} bytes")
         return None
 
-    def _probabilities(self, crops: Sequence[bytes]) -> list[list[float] | None]:
-        """One row of probabilities per crop; None where the model gave no numbers."""
+    def _probabilities(self, messages: Sequence[Detections]) -> list[list[float] | None]:
+        """One row of probabilities per face; None where the model gave no numbers."""
         size = self._manifest.size
-        pixels = np.frombuffer(b"".join(crops), np.uint8).reshape(-1, size, size)
-        logits = self._backend.logits(pixels).astype(np.float64)
+        faces = [(face.pixels, self._two_views(message)) for message in messages for face in message.faces]
+        crops = np.frombuffer(b"".join(pixels for pixels, _ in faces), np.uint8).reshape(-1, size, size)
+        logits = mean_of_views(self._backend, crops, np.array([twice for _, twice in faces], bool))
         finite = np.asarray(np.isfinite(logits).all(axis=1))
-        rows = softmax(np.where(finite[:, None], logits, 0.0), self._head.temperature).tolist()
+        rows = probabilities(np.where(finite[:, None], logits, 0.0), self._calibration).tolist()
         return [row if good else None for row, good in zip(rows, finite, strict=True)]
+
+    def _two_views(self, message: Detections) -> bool:
+        """Whether to look at the mirror image of each face, too. By default only for stills: there time matters
+        less, and nothing is averaged over frames."""
+        return message.info.still if self._views is None else self._views == 2
 
     def _labelled(self, message: Detections, rows: Iterator[list[float] | None]) -> Emotions:
         found = [(face, next(rows)) for face in message.faces]
-        faces = tuple(Prediction(face.box, face.weight, tuple(row)) for face, row in found if row is not None)
+        faces = tuple(
+            Prediction(face.box, face.weight, tuple(row), face.landmarks) for face, row in found if row is not None
+        )
         if len(faces) < len(found):
             return self.pass_on(message, Outcome.error("the model gave no finite number for a face"))
-        below = self._head.uncertain_below
+        below = self._calibration.uncertain_below
         return Emotions(message.info, message.frame_id, self._manifest.labels, faces, uncertain_below=below)
+
+
+def mean_of_views(backend: Backend, crops: Pixels, twice: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Logits float64 [n, classes] of `crops` [n, size, size]; where `twice` [n] is true, the mean of those of the
+    face and of its mirror image."""
+    if not twice.any():
+        return backend.logits(crops).astype(np.float64)
+    logits = backend.logits(np.concatenate([crops, crops[twice, :, ::-1]])).astype(np.float64)
+    result, mirrored = logits[: len(crops)], logits[len(crops) :]
+    result[twice] = (result[twice] + mirrored) / 2
+    return result
 
 
 def _describe(model: ModelSpec) -> str:
@@ -87,16 +110,17 @@ def _describe(model: ModelSpec) -> str:
 
 
 def check_served(options: ClassifierOptions, manifest: Manifest) -> None:
-    """Look before anything starts whether the model has what is asked for.
+    """Check before anything starts that the model has what is asked for.
 
     Raises:
-        UsageError: it has no head, or no precision, of that name.
+        UsageError: it has no head, or no precision, of that name, or cannot be adjusted to the prior.
     """
     heads = [head.name for head in manifest.heads]
     if options.head is not None and options.head not in heads:
         raise UsageError(f"--head: the model has no head {options.head!r}; it has: {', '.join(heads)}")
+    manifest.head(options.head or manifest.default_head).calibration(prior_strength(options.prior))
     precisions = [name for name in manifest.files if name != "weights"]
-    if "weights" in manifest.files:
+    if {"weights", "int8"} & set(manifest.files):
         precisions += [name for name in REBUILT if name not in precisions]
     if options.backend == "openvino" and options.precision not in precisions:
         raise UsageError(
@@ -107,8 +131,9 @@ def check_served(options: ClassifierOptions, manifest: Manifest) -> None:
 
 def make_backend(options: ClassifierOptions, manifest: Manifest, head: str) -> Backend:
     """The back end that `options` ask for, not yet open."""
-    engines: dict[str, type[OpenVinoBackend] | type[TensorFlowBackend]] = {
+    engines: dict[str, type[OpenVinoBackend] | type[OnnxRuntimeBackend] | type[TensorFlowBackend]] = {
         "openvino": OpenVinoBackend,
+        "onnxruntime": OnnxRuntimeBackend,
         "tensorflow": TensorFlowBackend,
     }
     return engines[options.backend](manifest, options.precision, head, options.threads)

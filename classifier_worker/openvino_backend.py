@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from classifier_worker.backend import BATCH_SIZES, Logits, Pixels, chunks, padded
-from models.openvino_export import build
-from models.weights import load, reason
-from shared.errors import EmotionError
-from shared.manifest import Manifest
+from emotion_stream.classifier_worker.backend import BATCH_SIZES, Logits, Pixels, chunks, padded
+from emotion_stream.models.openvino_export import build
+from emotion_stream.models.weights import Weights, from_openvino, load, reason
+from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.messages.manifest import Manifest
 
 WARM = 4
 """Batch sizes that are met before the first real crop. A larger one takes some 20 ms more when it comes up first;
 all of them together would take a third of a second of every start."""
 REBUILT = ("fp32", "bf16")
-"""Precisions that need no file of their own: a model with a `weights` file has them."""
+"""Precisions that need no file of their own: they are built from a `weights` file or, without one, from int8."""
 
 
 class OpenVinoBackend:
@@ -33,7 +33,7 @@ class OpenVinoBackend:
         Args:
             manifest: the model; its checksums are verified by `open`.
             precision: which of its exported files to run, "int8" or another; "fp32" and "bf16", where there is no
-                file of their own, are built from its `weights` file.
+                file of their own, are built from its `weights` file or from int8.
             head: which of its outputs to compute.
             threads: for inference.
             cache: folder where OpenVINO may keep the compiled model for a faster start; None: nowhere.
@@ -94,12 +94,12 @@ class OpenVinoBackend:
 
     def _model(self) -> tuple[Any, Path]:
         """What OpenVINO compiles, and the file that it comes from."""
-        files = self._manifest.files
-        if self._precision in REBUILT and self._precision not in files and "weights" in files:
-            (path,) = self._manifest.paths("weights")
-            return build(load(path, self._heads()), self._manifest.size, self._heads()), path
-        path = openvino_file(self._manifest, self._precision)
-        return str(path), path
+        files, heads = self._manifest.files, self._heads()
+        if self._precision in files or self._precision not in REBUILT:
+            path = openvino_file(self._manifest, self._precision)
+            return str(path), path
+        weights, path = served_weights(self._manifest)
+        return build(weights, self._manifest.size, heads), path
 
     def _check(self, compiled: Any, xml: Path) -> None:
         side = self._manifest.size
@@ -115,6 +115,21 @@ class OpenVinoBackend:
 
     def _heads(self) -> list[str]:
         return [head.name for head in self._manifest.heads]
+
+
+def served_weights(manifest: Manifest, precision: str = "int8") -> tuple[Weights, Path]:
+    """The weights of a model, and the file that they come from: its `weights` or, where it has none, the OpenVINO
+    file of `precision`, int8 where it has no such file. An int8 file holds what rounding left of them.
+
+    Raises:
+        EmotionError: there is none of these, or a file is missing or damaged.
+    """
+    heads = [head.name for head in manifest.heads]
+    if "weights" in manifest.files:
+        (path,) = manifest.paths("weights")
+        return load(path, heads), path
+    path = openvino_file(manifest, precision if precision in manifest.files else "int8")
+    return from_openvino(path, heads), path
 
 
 def openvino_file(manifest: Manifest, precision: str) -> Path:

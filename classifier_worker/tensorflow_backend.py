@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from classifier_worker.backend import BATCH_SIZES, Logits, Pixels, chunks, padded
-from classifier_worker.openvino_backend import openvino_file
-from models import network, weights
-from shared.errors import TRAIN_ENV, EmotionError
-from shared.manifest import Manifest
+from emotion_stream.classifier_worker.backend import BATCH_SIZES, Logits, Pixels, chunks, padded
+from emotion_stream.classifier_worker.openvino_backend import served_weights
+from emotion_stream.models import network, weights
+from emotion_stream.shared.errors import TRAIN_ENV, EmotionError
+from emotion_stream.shared.messages.manifest import Manifest
 
 
 class TensorFlowBackend:
@@ -24,7 +24,8 @@ class TensorFlowBackend:
         """
         Args:
             manifest: the model; its checksums are verified by `open`.
-            precision: the OpenVINO file to recover weights from when the model has no `weights` file.
+            precision: the OpenVINO file to recover weights from when the model has no `weights` file;
+                int8 where it has no such file.
             head: which of its outputs to compute.
             threads: for inference; process-wide, and without effect once TensorFlow has run something.
         """
@@ -41,7 +42,7 @@ class TensorFlowBackend:
             tf.config.threading.set_intra_op_parallelism_threads(self._threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)
         size, heads = self._manifest.size, [head.name for head in self._manifest.heads]
-        arrays = self._weights(heads)
+        arrays, _ = served_weights(self._manifest, self._precision)
         classes = len(arrays[f"{self._head}/bias"])
         if classes != len(self._manifest.labels):
             raise EmotionError(f"the weights are for {classes} classes: not what the manifest's labels say")
@@ -72,11 +73,6 @@ class TensorFlowBackend:
     def close(self) -> None:
         """See `Backend.close`."""
         self._run = None
-
-    def _weights(self, heads: list[str]) -> weights.Weights:
-        if "weights" in self._manifest.files:
-            return weights.load(self._manifest.paths("weights")[0], heads)
-        return weights.from_openvino(openvino_file(self._manifest, self._precision), heads)
 
 
 def _tensorflow() -> Any:

@@ -1,8 +1,9 @@
 """make_secrets.py [FOLDER]: writes what Redis and the stages need to know each other, before Redis starts.
 
     /secrets/redis/users.acl          the users, with the hashes of their passwords
-    /secrets/redis/password.operator  the operator's password; KEDA's is beside it
+    /secrets/redis/password.operator  the operator's password; beside it those of KEDA and the health check
     /secrets/<stage>/redis.toml       the stage's settings: the URL with its password
+    /secrets/operator/redis.toml      the same for the operator's commands
     /secrets/sink/web.token           the token of the web page, for Kubernetes
     /secrets/*/ca.pem, /secrets/redis/server.{pem,key}     with REDIS_TLS=1
 
@@ -23,7 +24,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 STAGES = ("producer", "detector", "classifier", "sink")
-USERS = (*STAGES, "scaler", "operator")
+CLIENTS = (*STAGES, "operator")
+"""Those that get a settings file: the stages, and the person who looks after them (the service `tools`)."""
+USERS = (*CLIENTS, "scaler", "health")
 MOUNTED = "/run/emotion"
 """Where a service sees its folder."""
 DAYS = 3650
@@ -77,7 +80,7 @@ def certificates(folder: Path, host: str) -> None:
             subprocess.run(arguments, cwd=redis, check=True, capture_output=True, timeout=60)
         (redis / "server.key").chmod(0o644)  # the volume is Redis' own
         (redis / "ca.key").unlink()  # nothing else will be signed with it
-    for stage in STAGES:
+    for stage in CLIENTS:
         write(folder / stage / "ca.pem", (redis / "ca.pem").read_text())
 
 
@@ -93,7 +96,7 @@ def main(folder: Path, environment: Mapping[str, str]) -> None:
     write(token, token.read_text() if token.exists() else secrets.token_urlsafe(32))
     if tls:
         certificates(folder, host)
-    for stage in STAGES:
+    for stage in CLIENTS:
         settings = f"redis = {json.dumps(url(stage, passwords[stage], host, tls))}\n"
         write(folder / stage / "redis.toml", settings)
     given = [user for user in USERS if environment.get(f"REDIS_PASSWORD_{user.upper()}")]

@@ -2,18 +2,17 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from detector_worker.detector import Detector
-from shared.cli import Command, Values
-from shared.codec import decode_frame, encode_detections
-from shared.manifest import DEFAULT_ARTIFACTS, load_manifest
-from shared.messages import Detections, Frame
-from shared.metrics import Metrics
-from shared.options import CommonOptions, DetectorOptions, LinkOptions, ModelOptions
-from shared.settings import build
-from shared.streams import Streams
-from shared.worker import Route, serve
+from emotion_stream.detector_worker.detector import Detector
+from emotion_stream.shared.messages.codec import decode_frame, encode_detections
+from emotion_stream.shared.messages.manifest import load_manifest, model_directory
+from emotion_stream.shared.messages.types import Detections, Frame
+from emotion_stream.shared.process.metrics import Metrics
+from emotion_stream.shared.process.worker import Route, serve
+from emotion_stream.shared.settings.cli import Command, Values
+from emotion_stream.shared.settings.loading import build
+from emotion_stream.shared.settings.options import CommonOptions, DetectorOptions, LinkOptions, ModelOptions
+from emotion_stream.shared.streams.shard import Streams
 
 
 def observe(metrics: Metrics, results: Sequence[Detections]) -> None:
@@ -36,7 +35,7 @@ def route(streams: Streams) -> Route[Frame, Detections]:
 def run(values: Values) -> None:
     """Find faces until told to stop."""
     options = build(DetectorOptions, values)
-    manifest = load_manifest(Path(build(ModelOptions, values).model or DEFAULT_ARTIFACTS))
+    manifest = load_manifest(model_directory(build(ModelOptions, values).model))
     serve(
         "detector",
         Detector(options, manifest.spec),
@@ -52,6 +51,7 @@ COMMAND = Command(
     "Find faces: stream `frames` in, stream `faces` out.",
     (LinkOptions, DetectorOptions, ModelOptions, CommonOptions),
     run,
+    is_stage=True,
 )
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
 """The detector stage: frames in, face crops out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
-import numpy as np
 
-from detector_worker.cascade import FaceFinder
-from detector_worker.crop import crop_face
-from detector_worker.memory import Memory
-from detector_worker.search import Searcher
-from shared.errors import DecodeError
-from shared.jpeg import GrayJpeg, JpegError
-from shared.messages import Box, Crop, Detections, Frame, Message, ModelSpec, Outcome
-from shared.options import DetectorOptions
-from shared.stage import Hints
+from emotion_stream.detector_worker.contract import FaceDetector, Found
+from emotion_stream.detector_worker.crop import crop_face, upright
+from emotion_stream.detector_worker.haar.detector import Haar
+from emotion_stream.shared.messages import scene
+from emotion_stream.shared.messages.jpeg import GrayJpeg, JpegError
+from emotion_stream.shared.messages.types import Crop, Detections, Frame, Message, ModelSpec, Outcome
+from emotion_stream.shared.process.stage import Hints
+from emotion_stream.shared.settings.options import DetectorOptions
 
 
 class Detector:
@@ -23,25 +22,24 @@ class Detector:
         """`model` says how crops are cut, and travels with them."""
         self._options = options
         self._model = model
-        self._searcher: Searcher | None = None
+        self._finder: FaceDetector | None = None
 
     def open(self) -> None:
-        """Load the cascade.
+        """Load the face detector.
 
         Raises:
+            EmotionError: what it needs is missing or damaged.
             UsageError: there is no such cascade.
         """
         cv2.setNumThreads(1)  # a process per core scales better than threads inside OpenCV
-        finder = FaceFinder(self._options)
-        finder.find(np.zeros((240, 320), np.uint8))
-        self._searcher = Searcher(finder, self._options, self._model.size / (1 + 2 * self._model.margin))
+        self._finder = make_finder(self._options, self._model)
 
     def process(self, batch: Sequence[Frame]) -> list[Detections]:
         """One result for each frame, each scanned as a whole; an error for a JPEG that cannot be decoded."""
         return [self._detect(frame, None) for frame in batch]
 
     def process_hinted(self, batch: Sequence[Frame], hints: Hints) -> list[Detections]:
-        """As `process`, but frames of videos are searched where faces are to be expected."""
+        """As `process`, but a detector may search frames of videos where faces are to be expected."""
         return [self._detect(frame, hints) for frame in batch]
 
     def pass_on(self, message: Message, outcome: Outcome) -> Detections:
@@ -49,39 +47,62 @@ class Detector:
         return Detections(message.info, message.frame_id, self._model, outcome=outcome)
 
     def close(self) -> None:
-        """Free the cascade."""
-        self._searcher = None
+        """Free the face detector."""
+        self._finder = None
 
     def _detect(self, frame: Frame, hints: Hints | None) -> Detections:
-        if self._searcher is None:
+        if self._finder is None:
             raise RuntimeError("the detector is not open")
-        info, model = frame.info, self._model
+        info = frame.info
+        faces: list[Found]
         try:
             jpeg = GrayJpeg(frame.jpeg)
             if (info.width or jpeg.width, info.height or jpeg.height) != (jpeg.width, jpeg.height):
                 raise JpegError(
                     f"it is {jpeg.width} x {jpeg.height} pixels, announced as {info.width} x {info.height}"
                 )
-            if hints is None or frame.still or self._options.scan_every == 1:
-                faces = self._searcher.scan(jpeg)
+            if not info.analyzed:
+                faces = []
+            elif hints is None or frame.still or self._options.scan_every == 1:
+                faces = self._finder.scan(jpeg)
             else:
-                faces, memory = self._searcher.search(jpeg, info, _recall(hints.get(info.camera)))
-                hints[info.camera] = memory.to_bytes()
-            crops = tuple(Crop(box, weight, self._crop(jpeg, box)) for box, weight in faces)
+                faces, remember = self._finder.search(jpeg, info, hints.get(info.camera))
+                if remember is not None:
+                    hints[info.camera] = remember
+            crops = tuple(Crop(f.box, f.score, self._crop(jpeg, f), f.landmarks) for f in faces)
+            seen = self._scene(jpeg)
         except JpegError as e:
             return self.pass_on(frame, Outcome.error(f"frame cannot be decoded: {e}"))
-        return Detections(info, frame.frame_id, model, crops)
+        return Detections(replace(info, scene=seen), frame.frame_id, self._model, crops)
 
-    def _crop(self, jpeg: GrayJpeg, box: Box) -> bytes:
+    def _scene(self, jpeg: GrayJpeg) -> bytes:
+        """A thumbnail of the frame. The sink gets frames in order and can tell cuts from it."""
+        gray = jpeg.reduced(max(jpeg.width, jpeg.height) / (scene.CELLS * scene.SAMPLES))
+        return scene.packed(scene.thumbnail(gray, scene.shape(jpeg.width, jpeg.height)))
+
+    def _crop(self, jpeg: GrayJpeg, face: Found) -> bytes:
         """The face as the model wants it, cut from a resolution that has as many pixels as it wants."""
         model = self._model
-        side = max(box.width, box.height) * (1 + 2 * model.margin)
+        square = upright(face.landmarks, model.margin) if self._options.align and face.landmarks else None
+        if square is not None and square.fits(face.box):
+            gray = jpeg.reduced(square.side / model.size)
+            return square.cut(gray, model.size, gray.shape[1] / jpeg.width)
+        side = max(face.box.width, face.box.height) * (1 + 2 * model.margin)
         gray = jpeg.reduced(side / model.size)
-        return crop_face(gray, box, model.size, model.margin, gray.shape[1] / jpeg.width)
+        return crop_face(gray, face.box, model.size, model.margin, gray.shape[1] / jpeg.width)
 
 
-def _recall(data: bytes | None) -> Memory | None:
-    try:
-        return Memory.from_bytes(data) if data else None
-    except DecodeError:
-        return None
+def make_finder(options: DetectorOptions, model: ModelSpec) -> FaceDetector:
+    """The face detector that `--detector` names, loaded.
+
+    Raises:
+        EmotionError: what it needs is missing or damaged.
+        UsageError: there is no such cascade.
+    """
+    if options.detector == "yunet":
+        from emotion_stream.detector_worker.yunet.detector import (
+            YuNet,  # only here: a Haar worker never loads OpenVINO
+        )
+
+        return YuNet(options)
+    return Haar(options, model.size / (1 + 2 * model.margin))

@@ -5,34 +5,12 @@ from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from detector_worker.cascade import Gray
-from detector_worker.memory import GRID, Thumbnail
-from shared.messages import Box
+from emotion_stream.shared.messages.scene import Mask
+from emotion_stream.shared.messages.types import Box
 
-CHANGE = 10
-"""Gray levels by which a cell's mean must change to count as moved, beyond what the whole picture changed."""
 LEAST = 6
 """Cells along each side of an area that is searched because something in it moved."""
-SAMPLES = 4
-"""Rows and columns of a cell that are looked at."""
-
-Mask = npt.NDArray[np.bool_]
-
-
-def grid(width: int, height: int) -> tuple[int, int]:
-    """Rows and columns of a thumbnail: GRID along the longer side, in proportion along the other."""
-    unit = max(height, width) / GRID
-    return max(1, round(height / unit)), max(1, round(width / unit))
-
-
-def thumbnail(gray: Gray, shape: tuple[int, int]) -> Thumbnail:
-    """The frame, uint8 `[height, width]`, as a thumbnail of `shape`."""
-    height, width = gray.shape
-    rows, columns = shape
-    step = max(1, min(height // rows, width // columns) // SAMPLES)
-    return np.asarray(cv2.resize(gray[::step, ::step], (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def in_pixels(area: Box, shape: tuple[int, int], width: int, height: int) -> Box:
@@ -58,16 +36,9 @@ def cells_of(boxes: Iterable[Box], width: int, height: int, shape: tuple[int, in
     return mask
 
 
-def moved(now: Thumbnail, before: Thumbnail) -> Mask:
-    """The cells that changed more than the picture as a whole, bool of the thumbnails' shape."""
-    difference = now.astype(np.int16) - before
-    change = difference - int(np.median(difference))
-    return np.asarray(np.abs(change) > CHANGE)
-
-
 def areas(mask: Mask) -> Sequence[Box]:
-    """Where to search for what moved, in cells, the smallest first: groups of cells that lie close together, with
-    a margin, because a face is larger than those of its edges that changed."""
+    """Where to search because something moved, in cells, the smallest area first. Cells that lie close together
+    form a group with a margin, because a face is larger than those of its edges that changed."""
     near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8))
     count, _, stats, _ = cv2.connectedComponentsWithStats(near, connectivity=8)
     rows, columns = mask.shape

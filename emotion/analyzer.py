@@ -1,72 +1,36 @@
 """Faces and their emotions from Python: the stream's own detector and classifier, without Redis."""
 
+import math
 import os
-import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from threading import Event
 from types import TracebackType
 
-import numpy as np
+from emotion_stream.classifier_worker.classifier import Classifier
+from emotion_stream.detector_worker.detector import Detector
+from emotion_stream.emotion.python.results import RULES, Analysis, Face, Faces, Top, told
+from emotion_stream.emotion.python.taking import Picturelike, take
+from emotion_stream.emotion.runner.hosts import check_hosts
+from emotion_stream.producer.pictures.jpeg import to_jpeg
+from emotion_stream.producer.pictures.pixels import pixels
+from emotion_stream.producer.pictures.source import Context, Nobody, Picture, Source
+from emotion_stream.producer.sources.factory import make_source
+from emotion_stream.producer.sources.spec import check_cameras, parse_source
+from emotion_stream.shared.errors import EmotionError, UsageError
+from emotion_stream.shared.messages.manifest import load_manifest, model_directory
+from emotion_stream.shared.messages.types import Box, Emotions, Frame, FrameInfo, Outcome
+from emotion_stream.shared.process.stage import Hints
+from emotion_stream.shared.settings.options import (
+    ClassifierOptions,
+    DetectorOptions,
+    ProducerOptions,
+)
+from emotion_stream.sink.results.output import Face as Followed
+from emotion_stream.sink.tracking.follow import Followed as FollowedFaces
+from emotion_stream.sink.tracking.follow import Follower
 
-from classifier_worker.classifier import Classifier
-from detector_worker.detector import Detector
-from producer.factory import make_source
-from producer.folder import read_picture
-from producer.header import Header
-from producer.jpeg import to_jpeg
-from producer.pixels import decode
-from producer.source import Context, Image, Picture, Source, too_large
-from producer.spec import parse_source, printable
-from shared.errors import EmotionError, UsageError
-from shared.manifest import DEFAULT_ARTIFACTS, load_manifest
-from shared.messages import Box, Emotions, Frame, FrameInfo, Outcome
-from shared.options import ClassifierOptions, DetectorOptions, ProducerOptions
-
-__all__ = ["Analysis", "Analyzer", "Box", "Face", "analyze", "analyze_source"]
-
-
-@dataclass(frozen=True, slots=True)
-class Face:
-    """One face.
-
-    Attributes:
-        box: where it is, pixels of the upright picture; `x`, `y` is the top left corner.
-        emotion: the most probable label.
-        confidence: its probability, 0 to 1.
-        probabilities: label to probability, in the model's order; they add up to 1.
-    """
-
-    box: Box
-    emotion: str
-    confidence: float
-    probabilities: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Analysis:
-    """One picture of a source.
-
-    Attributes:
-        index: number of the picture in its source, from 0.
-        time: position in the medium, seconds.
-        source: path that it was read from.
-        width, height: pixels; 0 with an error.
-        faces: the surest first.
-        error: why the picture could not be read, or None.
-        image: the upright picture, uint8 `[height, width, 3]`, BGR; None with an error.
-    """
-
-    index: int
-    time: float
-    source: str
-    width: int
-    height: int
-    faces: tuple[Face, ...]
-    error: str | None
-    image: Image | None
+__all__ = ["Analysis", "Analyzer", "Box", "Face", "Faces", "Top", "analyze", "analyze_source"]
 
 
 class Analyzer:
@@ -90,7 +54,7 @@ class Analyzer:
         Raises:
             EmotionError: there is no such model, or it has no such head.
         """
-        manifest = load_manifest(DEFAULT_ARTIFACTS if model is None else Path(model))
+        manifest = load_manifest(model_directory(None if model is None else str(model)))
         self.labels = manifest.labels
         self._detector = Detector(detector or DetectorOptions(), manifest.spec)
         self._classifier = Classifier(classifier or ClassifierOptions(), manifest)
@@ -124,78 +88,90 @@ class Analyzer:
             self._classifier.open()
             self._is_open = True
 
-    def analyze(self, image: str | os.PathLike[str] | np.ndarray) -> list[Face]:
-        """The faces of one picture, the surest first; `[]` where there is none.
+    def analyze(self, image: Picturelike) -> Faces:
+        """The faces of one picture, the surest first; empty where there is none.
 
         Args:
-            image: path of a JPEG, PNG, BMP, WebP or TIFF, or an upright picture, uint8 `[height, width, 3]`, BGR.
+            image: path of a JPEG, PNG, BMP, WebP, TIFF, AVIF or HEIC; the bytes of one; an upright array, uint8,
+                `[height, width]` (gray), `[height, width, 3]` (BGR) or `[height, width, 4]` (BGRA, over white); or
+                a picture of Pillow.
 
         Raises:
-            EmotionError: the file cannot be read, or a model is missing.
+            EmotionError: it cannot be read, or a model is missing.
             ValueError: the array is not such a picture, or larger than 16,384 pixels a side or 100 megapixels.
+            TypeError: it is nothing of all this.
         """
-        if isinstance(image, np.ndarray):
-            emotions = self.label(_from_array(image), "array")
-        else:
-            emotions = self.label(read_picture(Path(image), 0.0), printable(os.fspath(image)))
+        picture, name = take(image)
+        emotions = self.label(picture, name)
         if emotions.outcome.status != "ok":
             raise EmotionError(f"{emotions.info.source}: {emotions.outcome.reason}")
-        return list(_faces(emotions))
+        below = RULES.threshold(emotions)
+        found = (Followed.alone(n, face, below) for n, face in enumerate(emotions.faces, 1))
+        return Faces((told(face, emotions.labels) for face in found), emotions.labels or self.labels)
 
-    def analyze_source(self, source: str, every: int = 1) -> Iterator[Analysis]:
-        """The pictures of a file or folder, one after the other, as they are asked for.
+    def analyze_source(self, source: str | os.PathLike[str] | int, every: int = 1) -> Iterator[Analysis]:
+        """The pictures of a source, one after the other, with their faces followed and averaged as in the stream.
 
-        What cannot be read comes as an `Analysis` with an error, in its place.
+        Files are read as they are asked for. Of cameras and URLs each answer is about their newest picture; one
+        that is lost is opened again. Leaving the loop closes the source. What cannot be read comes as an
+        `Analysis` with an error, in its place.
 
         Args:
-            source: a video file, an image folder or glob, a picture, or "sample" (the clip that comes along).
+            source: a camera's index, an rtsp:// or http:// URL, a video file, an image folder or glob, a picture,
+                or "sample" (the clip that comes along).
             every: analyse each n-th picture only and leave out the others.
 
         Raises:
             EmotionError: the source is not there or cannot be read, or a model is missing.
-            UsageError: it is a camera or URL, which `emotion run` is for, or `every` is below 1.
+            UsageError: it is none, or `every` is below 1.
         """
         if every < 1:
             raise UsageError(f"every={every}: it must be 1 or more")
-        spec = parse_source(source)
-        if spec.kind not in ("video", "pictures"):
-            raise UsageError(f"{printable(source)}: only files and folders are read here; use `emotion run`")
-        return self._each(make_source(spec, "lossless", ProducerOptions(), Context(Event(), Nobody())), every)
+        spec = parse_source(os.fspath(source) if isinstance(source, os.PathLike) else str(source))
+        check_cameras([spec])
+        check_hosts([spec])
+        context = Context(Event(), Nobody())
+        return self._each(make_source(spec, spec.mode, ProducerOptions(), context, required=True), every)
 
     def _each(self, source: Source, every: int) -> Iterator[Analysis]:
-        source.open()
+        follower, hints = Follower(RULES), dict[str, bytes]()
+        index, last = 0, None
         try:
-            index = 0
+            source.open()
             while (picture := source.read()) is not None:
                 if index % every == 0:
-                    yield self._analysis(index, picture, picture.source or source.url)
+                    time = picture.media_time
+                    # As a producer tells it: of the first picture, what the medium's rate says.
+                    passed = every / (source.rate or math.inf) if last is None else time - last
+                    name = picture.source or source.url
+                    emotions = self.label(
+                        picture, name, index, camera=source.name, interval=max(0.0, passed), hints=hints
+                    )
+                    last = time
+                    yield _analysis(index, picture, emotions, follower.follow(emotions))
                 index += 1
         finally:
             source.close()
 
-    def _analysis(self, index: int, picture: Picture, source: str) -> Analysis:
-        emotions = self.label(picture, source, index)
-        info, failed = emotions.info, emotions.outcome.status != "ok"
-        return Analysis(
-            index=index,
-            time=picture.media_time,
-            source=source,
-            width=0 if failed else info.width,
-            height=0 if failed else info.height,
-            faces=_faces(emotions),
-            error=emotions.outcome.reason,
-            image=None if failed else pixels(picture),
-        )
-
-    def label(self, picture: Picture, source: str, seq: int = 0) -> Emotions:
-        """The stream's result for one picture that a producer's reader made; errors lie in its outcome.
+    def label(
+        self,
+        picture: Picture,
+        source: str,
+        seq: int = 0,
+        *,
+        camera: str = "picture",
+        interval: float = 0.0,
+        hints: Hints | None = None,
+    ) -> Emotions:
+        """The stream's result for one picture that a producer's reader made; errors lie in its outcome. With
+        `hints`, a picture of a clip is searched where the last ones had faces, as in the stream.
 
         Raises:
             EmotionError: a model is missing or damaged.
         """
         self.open()
         info = FrameInfo(
-            camera="picture",
+            camera=camera,
             source=source,
             epoch="",
             seq=seq,
@@ -205,6 +181,8 @@ class Analyzer:
             height=picture.height,
             mode="lossless",
             still=picture.still,
+            interval=interval,
+            length=picture.length,
         )
         failed = picture.error
         jpeg = b""
@@ -216,7 +194,8 @@ class Analyzer:
                 failed = f"cannot be encoded: {e}"
         frame = Frame(info, jpeg)
         if failed is None:
-            (found,) = self._detector.process([frame])
+            work = self._detector
+            (found,) = work.process([frame]) if hints is None else work.process_hinted([frame], hints)
         else:
             found = self._detector.pass_on(frame, Outcome.error(failed))
         if found.outcome.status != "ok":
@@ -225,7 +204,7 @@ class Analyzer:
         return emotions
 
 
-def analyze(image: str | os.PathLike[str] | np.ndarray) -> list[Face]:
+def analyze(image: Picturelike) -> Faces:
     """The faces of one picture, the surest first, with the default settings; see `Analyzer.analyze`.
 
     The first call loads the models, which then stay loaded. For other settings, several threads, or to free
@@ -234,32 +213,9 @@ def analyze(image: str | os.PathLike[str] | np.ndarray) -> list[Face]:
     return _default().analyze(image)
 
 
-def analyze_source(source: str, every: int = 1) -> Iterator[Analysis]:
-    """The pictures of a file or folder with their faces, with the default settings; see
-    `Analyzer.analyze_source`."""
+def analyze_source(source: str | os.PathLike[str] | int, every: int = 1) -> Iterator[Analysis]:
+    """The pictures of a source with their faces, with the default settings; see `Analyzer.analyze_source`."""
     return _default().analyze_source(source, every)
-
-
-def pixels(picture: Picture) -> Image:
-    """The upright pixels of a readable picture, uint8 `[height, width, 3]`, BGR.
-
-    Raises:
-        ValueError: there are none, or they cannot be decoded.
-    """
-    if picture.image is not None:
-        return picture.image
-    if picture.jpeg is None:
-        raise ValueError("there is no picture")
-    return decode(picture.jpeg, Header("jpeg", picture.width, picture.height))
-
-
-class Nobody:
-    """Takes no count: what could not be read is told in each `Analysis`."""
-
-    def frames(self, n: int) -> None: ...
-    def dropped(self, reason: str, n: int) -> None: ...
-    def errors(self, n: int) -> None: ...
-    def reconnects(self) -> None: ...
 
 
 @cache
@@ -267,20 +223,21 @@ def _default() -> Analyzer:
     return Analyzer()
 
 
-def _faces(emotions: Emotions) -> tuple[Face, ...]:
-    faces = []
-    for face in emotions.faces:
-        probabilities = dict(zip(emotions.labels, face.probabilities, strict=True))
-        best = max(probabilities, key=probabilities.__getitem__)
-        faces.append(Face(face.box, best, probabilities[best], probabilities))
-    return tuple(faces)
-
-
-def _from_array(image: np.ndarray) -> Picture:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"a picture is uint8 [height, width, 3], not {image.dtype} {list(image.shape)}")
-    height, width = image.shape[:2]
-    problem = too_large(width, height)
-    if problem:
-        raise ValueError(problem)
-    return Picture(np.ascontiguousarray(image), None, width, height, 0.0, time.time(), still=True)
+def _analysis(index: int, picture: Picture, emotions: Emotions, followed: FollowedFaces) -> Analysis:
+    info, failed = emotions.info, emotions.outcome.status != "ok"
+    by_state = {
+        state: tuple(told(face, emotions.labels) for face in followed.faces if face.confirmed is state)
+        for state in (True, False)
+    }
+    return Analysis(
+        index=index,
+        time=picture.media_time,
+        source=info.source,
+        width=0 if failed else info.width,
+        height=0 if failed else info.height,
+        faces=by_state[True],
+        error=emotions.outcome.reason,
+        image=None if failed else pixels(picture),
+        unconfirmed=by_state[False],
+        cut=followed.cut,
+    )

@@ -5,7 +5,7 @@ raw gray pixels and nothing has to be scaled outside. Pooling: four 2x2 maxima, 
 Keras is imported only where a Keras model is built; the layer table serves all back ends.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 HEADS = ("fer2013", "consensus")
@@ -75,13 +75,22 @@ def build_vgg16(
     return Model(pixels, {head: layers.Dense(classes, name=head)(x) for head in heads}, name="vgg16")
 
 
-def trunk(pixels: Any, widths: Sequence[int] = WIDTHS, batch_norm: bool = False) -> Any:
+def trunk(
+    pixels: Any,
+    widths: Sequence[int] = WIDTHS,
+    normalise: Callable[[str], Any] | None = None,
+    convolution: Any = None,
+    pooling: Any = None,
+) -> Any:
     """What both heads see, on a Keras tensor.
 
     Args:
         pixels: float32 [n, size, size, 1], gray 0..255.
         widths: channels of the five blocks.
-        batch_norm: normalise after each convolution; for training, see `models.trainable`.
+        normalise: makes the layer of this name that follows each convolution; for training, see
+            `models.training.trainable`.
+        convolution: class to make instead of `keras.layers.Conv2D`, and
+        pooling: instead of `keras.layers.MaxPooling2D`.
 
     Returns:
         pooled features [n, widths[-1]].
@@ -91,12 +100,13 @@ def trunk(pixels: Any, widths: Sequence[int] = WIDTHS, batch_norm: bool = False)
     x = layers.Rescaling(1.0, offset=-MEAN, name="centre")(pixels)
     for b, block in enumerate(convolutions(widths), start=1):
         for name, _, width in block:
-            x = layers.Conv2D(width, 3, padding="same", kernel_initializer="he_normal", name=name)(x)
-            if batch_norm:
-                x = layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}_bn")(x)
+            make = convolution or layers.Conv2D
+            x = make(width, 3, padding="same", kernel_initializer="he_normal", name=name)(x)
+            if normalise:
+                x = normalise(f"{name}_bn")(x)
             x = layers.ReLU(name=f"{name}_relu")(x)
         if b < len(DEPTHS):
-            x = layers.MaxPooling2D(2, name=f"block{b}_pool")(x)
+            x = (pooling or layers.MaxPooling2D)(2, name=f"block{b}_pool")(x)
     return layers.GlobalAveragePooling2D(name="global_pool")(x)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.network import DEPTHS, HEADS, MEAN, convolutions
-from models.weights import Weights, check, widths_of
-from shared.errors import TRAIN_ENV, EmotionError
+from emotion_stream.models.network import DEPTHS, HEADS, MEAN, convolutions
+from emotion_stream.models.weights import Weights, check, widths_of
+from emotion_stream.shared.errors import TRAIN_ENV, EmotionError
 
 Pixels = NDArray[np.uint8]
 
@@ -62,7 +62,11 @@ def quantize(model: Any, crops: Pixels) -> Any:
         raise EmotionError(f"quantising needs NNCF: {TRAIN_ENV}") from e
     batches = np.array_split(crops, max(1, len(crops) // 25))
     return nncf.quantize(
-        model, nncf.Dataset(batches), subset_size=len(batches), preset=nncf.QuantizationPreset.PERFORMANCE
+        model,
+        nncf.Dataset(batches),
+        subset_size=len(batches),
+        preset=nncf.QuantizationPreset.PERFORMANCE,
+        fast_bias_correction=False,  # the fast one leaves errors in the logits that are five times as large
     )
 
 

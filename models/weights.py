@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.network import DEPTHS, HEADS, convolutions, shapes
-from shared.errors import EmotionError
+from emotion_stream.models.network import DEPTHS, HEADS, convolutions, shapes
+from emotion_stream.shared.errors import EmotionError
 
 Weights = dict[str, NDArray[np.float32]]
 

@@ -5,13 +5,15 @@ from dataclasses import replace
 
 import cv2
 
-from producer.loop import run_producers
-from shared.cli import Command, Values
-from shared.keys import shard_of
-from shared.metrics import Metrics
-from shared.options import CommonOptions, LinkOptions, ProducerOptions
-from shared.service import Service, open_streams
-from shared.settings import build
+from emotion_stream.producer.loop import run_producers
+from emotion_stream.producer.roll import Roll
+from emotion_stream.producer.signals import Signals
+from emotion_stream.shared.process.metrics import Metrics
+from emotion_stream.shared.process.service import Service, open_streams
+from emotion_stream.shared.settings.cli import Command, Values
+from emotion_stream.shared.settings.loading import build
+from emotion_stream.shared.settings.options import CommonOptions, LinkOptions, ProducerOptions
+from emotion_stream.shared.streams.keys import shard_of
 
 
 class MetricsObserver:
@@ -21,15 +23,19 @@ class MetricsObserver:
         self._metrics = metrics
 
     def frames(self, n: int) -> None:
+        """Add to `emotion_frames_total`."""
         self._metrics.frames.inc(n)
 
     def dropped(self, reason: str, n: int) -> None:
+        """Add to `emotion_dropped_frames_total`, by reason."""
         self._metrics.dropped(reason).inc(n)
 
     def errors(self, n: int) -> None:
+        """Add to `emotion_decode_errors_total`."""
         self._metrics.decode_errors.inc(n)
 
     def reconnects(self) -> None:
+        """Add to `emotion_camera_reopens_total`."""
         self._metrics.camera_reopens.inc()
 
 
@@ -46,6 +52,10 @@ def run(values: Values) -> None:
     service = Service("producer", link.slot, build(CommonOptions, values), link.parent)
     service.start()
     streams = open_streams(link, service)
+    # On its own it waits for its cameras; a runner would tell at once, and end.
+    roll = Roll() if link.parent is None else None
+    if roll is not None:
+        service.check = roll.check
     stop_watching = service.watch(streams)
     try:
         run_producers(
@@ -55,6 +65,8 @@ def run(values: Values) -> None:
             MetricsObserver(service.metrics),
             service.heartbeat.beat,
             name=service.worker if link.slot else "",
+            roll=roll,
+            signals=Signals(service.metrics.camera_problems),
         )
     finally:
         stop_watching()
@@ -67,6 +79,7 @@ COMMAND = Command(
     (LinkOptions, ProducerOptions, CommonOptions),
     run,
     without=("shard", "claim_after", "watchdog", "max_deliveries", "max_age"),
+    is_stage=True,
 )
 
 if __name__ == "__main__":

@@ -2,28 +2,34 @@
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from redis.exceptions import RedisError
 
-from producer.jpeg import to_jpeg
-from producer.source import Context, Picture, Source
-from shared.connection import FIRST_WAIT, LONGEST_WAIT
-from shared.errors import EmotionError
-from shared.log import first_line
-from shared.messages import OK, Frame, FrameInfo, Mode, Outcome
-from shared.options import ProducerOptions
-from shared.streams import Flown
+from emotion_stream.producer.pace import Budget
+from emotion_stream.producer.pictures.jpeg import to_jpeg
+from emotion_stream.producer.pictures.source import Context, Picture, Source
+from emotion_stream.producer.signals import Signals
+from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.log import first_line
+from emotion_stream.shared.messages.signal import Signal
+from emotion_stream.shared.messages.types import OK, Frame, FrameInfo, Mode, Outcome
+from emotion_stream.shared.settings.options import ProducerOptions
+from emotion_stream.shared.streams.connection import FIRST_WAIT, LONGEST_WAIT
+from emotion_stream.shared.streams.frames import Flown
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LEASE_TTL = 5.0
+TURN = 0.25
+"""Seconds between two looks at whether there is something to pass on."""
 LEASE_PATIENCE = 6.0
 """Seconds to wait for a lease, and for the server at the start: a killed producer's lease runs out meanwhile."""
 
@@ -31,16 +37,53 @@ LEASE_PATIENCE = 6.0
 class Streams(Protocol):
     """What a producer needs of `shared.streams.Streams`."""
 
-    def lease(self, name: str, token: str, ttl: float) -> bool: ...
-    def release(self, name: str, token: str) -> None: ...
-    def position(self, camera: str, epoch: str) -> int: ...
-    def append_frame(self, frame: Frame, token: str, max_entries: int | None = None) -> str | None: ...
-    def finish(self, camera: str, epoch: str, count: int) -> None: ...
-    def done(self, camera: str, epoch: str) -> int | None: ...
-    def flight(self, camera: str) -> list[Flown]: ...
-    def land(self, camera: str, frames: Sequence[Flown]) -> None: ...
-    def memory_limit(self) -> int: ...
-    def replicated(self, replicas: int) -> bool: ...
+    def lease(self, name: str, token: str, ttl: float) -> bool:
+        """Take or renew a lease for `ttl` seconds; False: somebody else holds it."""
+        ...
+
+    def release(self, name: str, token: str) -> None:
+        """Give a lease back."""
+
+    def position(self, camera: str, epoch: str) -> int:
+        """The seq that comes next; 0 if nothing was appended."""
+        ...
+
+    def append_frame(self, frame: Frame, token: str, max_entries: int | None = None) -> str | None:
+        """Append a frame and return its stream id; None: this seq has been appended before."""
+        ...
+
+    def skip_frames(self, camera: str, epoch: str, seq: int, next_seq: int, token: str) -> None:
+        """Tell the sinks that the frames from `seq` to before `next_seq` will not come."""
+
+    def finish(self, camera: str, epoch: str, count: int) -> None:
+        """Tell the sinks that a camera has ended after `count` frames."""
+
+    def done(self, camera: str, epoch: str) -> int | None:
+        """How far the slowest sink is; None: there is none."""
+        ...
+
+    def flight(self, camera: str) -> list[Flown]:
+        """The frames that were appended and not yet shown by every sink."""
+        ...
+
+    def land(self, camera: str, frames: Sequence[Flown]) -> None:
+        """Delete frames that every sink has shown."""
+
+    def memory_limit(self) -> int:
+        """Bytes that the server may hold; 0: no limit."""
+        ...
+
+    def tell_signal(self, camera: str, signal: Signal) -> None:
+        """Tell the sinks how a camera does."""
+
+    def arrived(self, camera: str, epoch: str) -> tuple[int, int] | None:
+        """How many frames have come out of the pipeline, and how many ever that had been dropped; None: nobody has
+        told."""
+        ...
+
+    def replicated(self, replicas: int) -> bool:
+        """Whether so many replicas have what was written."""
+        ...
 
 
 class Stopped(Exception):
@@ -58,17 +101,32 @@ class Job:
     context: Context
     epoch: str
     token: str
+    seen: Callable[[], None] = lambda: None
+    """Called with each picture that the source has delivered, in live mode."""
+    last: float | None = None
+    """Media time of the last frame that was made."""
+    display_name: str = ""
+    """What people call the camera; empty: as the source is named."""
+    phase: float = 0.0
+    """See `Pace`."""
+    budget: Budget = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(self.options.analyze_fps)
 
     @property
     def camera(self) -> str:
+        """Name of the camera."""
         return self.source.name
 
     @property
     def lease_name(self) -> str:
+        """Name of the lease that only one producer of this camera holds."""
         return f"camera:{self.camera}"
 
-    def frame(self, picture: Picture, seq: int, media_time: float) -> Frame:
-        """The message for one picture; one that cannot be shown travels as an error and keeps its place."""
+    def frame(self, picture: Picture, seq: int, media_time: float, left_out: int = 0) -> Frame:
+        """The message for one picture, before which `left_out` were left out. One that cannot be shown travels as
+        an error and keeps its place."""
         outcome, jpeg, width, height = OK, b"", 0, 0
         if picture.error is None:
             try:
@@ -82,6 +140,8 @@ class Job:
         if outcome is not OK:
             self.context.observer.errors(1)
             log.warning("camera %s, frame %d: %s", self.camera, seq, outcome.reason)
+        interval = 1 / (self.source.rate or math.inf) if self.last is None else media_time - self.last
+        self.last = media_time
         info = FrameInfo(
             camera=self.camera,
             source=picture.source or self.source.url,
@@ -93,6 +153,12 @@ class Job:
             height=height,
             mode=self.mode,
             still=picture.still,
+            interval=max(0.0, interval),
+            length=picture.length,
+            analyzed=picture.still or self.budget.allows(media_time),
+            gap=picture.gap,
+            left_out=left_out,
+            display_name=self.display_name,
         )
         return Frame(info, jpeg, outcome=outcome)
 
@@ -165,10 +231,12 @@ class Job:
 
 
 class Keeper(threading.Thread):
-    """Renews the leases of all cameras of a process, also while one waits long for a picture or for room."""
+    """Renews the leases of all cameras of a process, also while one waits long for a picture or for room, and
+    passes on how they do."""
 
-    def __init__(self) -> None:
+    def __init__(self, signals: Signals) -> None:
         super().__init__(name="leases", daemon=True)
+        self._signals = signals
         self._jobs: list[tuple[Job, Streams]] = []
         self._end = threading.Event()
 
@@ -177,12 +245,24 @@ class Keeper(threading.Thread):
         self._jobs.append((job, streams))
 
     def run(self) -> None:
-        while not self._end.wait(LEASE_TTL / 4):
+        """Renew the leases until `stop` is called."""
+        due = 0.0
+        while not self._end.wait(TURN):
+            self._signals.remind()
+            lease = time.monotonic() >= due
+            due = time.monotonic() + LEASE_TTL / 4 if lease else due
             for job, streams in tuple(self._jobs):
                 # An error is reported by the camera's own thread.
                 with contextlib.suppress(RedisError):
-                    if hold_mode(streams, job.mode):
+                    if lease and hold_mode(streams, job.mode):
                         streams.lease(job.lease_name, job.token, LEASE_TTL)
+                    self._pass_on(job.camera, streams)
+
+    def _pass_on(self, camera: str, streams: Streams) -> None:
+        signal = self._signals.news(camera)
+        if signal is not None:
+            streams.tell_signal(camera, signal)
+            self._signals.sent(camera, signal)
 
     def end(self) -> None:
         """Stop renewing, and give the leases back where the server answers."""
@@ -191,6 +271,7 @@ class Keeper(threading.Thread):
             self.join(LEASE_TTL)
         try:
             for job, streams in self._jobs:
+                self._pass_on(job.camera, streams)
                 streams.release(job.lease_name, job.token)
         except RedisError:
             log.debug("leases are left to run out: the server is away")

@@ -4,22 +4,32 @@ import logging
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from producer.factory import make_source
-from producer.link import Job, Keeper, Stopped, Streams
-from producer.live import new_epoch, run_live
-from producer.lossless import run_lossless
-from producer.source import Context, Observer, Source
-from producer.spec import plan
-from shared.errors import EmotionError
-from shared.messages import Mode
-from shared.options import ProducerOptions
+from emotion_stream.producer.cameras.source import FIRST_WAIT, LONGEST_WAIT
+from emotion_stream.producer.link import Job, Keeper, Stopped, Streams
+from emotion_stream.producer.live import new_epoch, run_live
+from emotion_stream.producer.lossless import run_lossless
+from emotion_stream.producer.pictures.source import Context, Nobody, Observer, Source
+from emotion_stream.producer.roll import Roll
+from emotion_stream.producer.signals import Signals
+from emotion_stream.producer.sources.factory import make_source
+from emotion_stream.producer.sources.spec import plan
+from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.log import first_line
+from emotion_stream.shared.messages.signal import State
+from emotion_stream.shared.messages.types import Mode
+from emotion_stream.shared.settings.options import ProducerOptions
+from emotion_stream.shared.streams.access import holding
 
 log = logging.getLogger(__name__)
 
 TURN = 0.05
 LOOK_AGAIN = 0.01
+LATE = 5.0
+"""Seconds that a camera may take to be opened again before it counts as away."""
 STOP_PATIENCE = 5.0
 """Seconds that cameras get to come to an end; then the process leaves them behind."""
 
@@ -35,10 +45,21 @@ class Producer:
         mode: Mode,
         context: Context,
         name: str = "",
+        roll: Roll | None = None,
     ) -> None:
+        """With a `roll` the source is opened by `run`, and tried again for as long as it takes."""
         epoch = options.run_id if mode == "lossless" and options.run_id else new_epoch()
-        self.job = Job(source, streams, options, mode, context, epoch, name or secrets.token_hex(8))
+        token = name or secrets.token_hex(8)
+        if mode == "lossless":
+            token = holding(token, epoch)
+        self.job = Job(source, streams, options, mode, context, epoch, token)
+        self.roll = roll
         self._start = 0
+        if roll is not None:
+            # A recording sets its own pace, and may be a picture a day.
+            recorded = source.mode == "lossless"
+            roll.expect(source.name, None if recorded else 2 * options.stall_after + LATE)
+            self.job.seen = partial(roll.seen, source.name)
 
     def acquire(self) -> None:
         """Lease the camera, waiting up to 6 s for a producer that has died.
@@ -70,16 +91,58 @@ class Producer:
             EmotionError: the source failed for good, or another producer has taken the camera over.
         """
         try:
-            if self.job.mode == "live":
+            if self.roll is not None:
+                self._run_patiently(self.roll)
+            elif self.job.mode == "live":
+                self._opened()
                 run_live(self.job)
+                self._ended()
             else:
+                self._opened()
                 run_lossless(self.job, self._start)
+                self._ended()
         except Stopped:
             log.debug("camera %s: stopped", self.job.camera)
         finally:
             self.close()
 
+    def _run_patiently(self, roll: Roll) -> None:
+        """Open and produce; whatever fails is tried again with growing pauses."""
+        job, wait = self.job, FIRST_WAIT
+        while not job.context.stop.is_set():
+            started = time.monotonic()
+            try:
+                job.source.open()
+                self._opened()
+                run_live(job)
+                self._ended()
+                roll.ended(job.camera)
+                return
+            except Stopped:
+                raise
+            except Exception as e:
+                if roll.away(job.camera, first_line(e)) and not isinstance(e, EmotionError):
+                    log.warning("camera %s failed unexpectedly", job.camera, exc_info=e)
+                job.context.tell(job.camera, "lost", first_line(e), wait)
+            if time.monotonic() - started > LONGEST_WAIT:
+                wait = FIRST_WAIT
+            job.source.close()
+            job.context.observer.reconnects()
+            job.pause(wait)
+            wait = min(wait * 2, LONGEST_WAIT)
+            job.epoch, job.last = new_epoch(), None
+
+    def _opened(self) -> None:
+        """A recording that is open is there; a camera tells of its pictures itself."""
+        if self.job.source.mode == "lossless" or self.job.mode == "lossless":
+            self.job.context.tell(self.job.camera, "live")
+
+    def _ended(self) -> None:
+        if not self.job.context.stop.is_set():
+            self.job.context.tell(self.job.camera, "ended")
+
     def close(self) -> None:
+        """Close the source."""
         self.job.source.close()
 
 
@@ -91,7 +154,7 @@ def check_recordings(options: ProducerOptions) -> None:
         EmotionError: one of them cannot be read.
     """
     mode, specs = plan(options)
-    context = Context(threading.Event(), _Nobody())
+    context = Context(threading.Event(), Nobody())
     for spec in specs:
         if spec.kind in ("video", "pictures"):
             source = make_source(spec, mode, options, context)
@@ -101,15 +164,6 @@ def check_recordings(options: ProducerOptions) -> None:
                 source.close()
 
 
-class _Nobody:
-    """Observes nothing."""
-
-    def frames(self, n: int) -> None: ...
-    def dropped(self, reason: str, n: int) -> None: ...
-    def errors(self, n: int) -> None: ...
-    def reconnects(self) -> None: ...
-
-
 def run_producers(
     options: ProducerOptions,
     streams_for: Callable[[str], Streams],
@@ -117,28 +171,49 @@ def run_producers(
     observer: Observer,
     alive: Callable[[], None] = lambda: None,
     name: str = "",
+    roll: Roll | None = None,
+    signals: Signals | None = None,
 ) -> None:
     """Produce all sources of `options` until they end or `stop` is set.
+
+    With a `roll`, in live mode, a source that cannot be opened or fails is entered there and tried again, and the
+    others go on: a camera that is away takes nobody down.
+
+    `signals` is told how each camera does; it reaches Redis, for sinks to show.
 
     `name` is a name of this process that it keeps over restarts: with it a restarted one need not wait until the
     leases of the one before run out.
 
     Every camera gets streams of its own, those of its shard, from `streams_for`, and the keeper of its lease
     others. `alive` is called, from any thread, whenever a loop turns. Nothing is appended unless every
-    source could be opened.
+    source could be opened, but with a `roll`.
 
     Raises:
         UsageError: the options are wrong.
         EmotionError: a source cannot be opened, or failed later; the others have been stopped.
     """
-    mode, specs = plan(options)
+    mode, specs = plan(options, patient=roll is not None)
+    if mode != "live":
+        roll = None
     halt = threading.Event()
-    context = Context(halt, observer, alive)
+    known = signals or Signals()
+
+    def tell(camera: str, state: State, reason: str | None = None, retry: float | None = None) -> None:
+        known.tell(camera, state, reason, retry)
+        if roll is not None and state == "lost":
+            roll.away(camera, reason or "no signal")
+
+    context = Context(halt, observer, alive, tell)
     producers = [
-        Producer(make_source(spec, mode, options, context), streams_for(spec.name), options, mode, context, name)
+        Producer(
+            make_source(spec, mode, options, context), streams_for(spec.name), options, mode, context, name, roll
+        )
         for spec in specs
     ]
-    keeper = Keeper()
+    for n, (producer, spec) in enumerate(zip(producers, specs, strict=True)):
+        producer.job.phase, producer.job.display_name = n / len(producers), spec.display_name
+        known.expect(producer.job.camera, producer.job.source.url)
+    keeper = Keeper(known)
     keeper.start()
     relay = threading.Thread(target=_relay, args=(stop, halt), name="stop", daemon=True)
     relay.start()
@@ -158,7 +233,8 @@ def _open_all(producers: Sequence[Producer], keeper: Keeper, streams_for: Callab
             producer.acquire()
             keeper.keep(producer.job, streams_for(producer.job.camera))
         for producer in producers:
-            producer.open()
+            if producer.roll is None:
+                producer.open()
         opened = True
     except Stopped:
         log.debug("stopped before the start")

@@ -7,19 +7,22 @@ from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError
 
-from producer.link import Job
-from shared.connection import LONGEST_WAIT
-from shared.errors import EmotionError
-from shared.log import first_line
-from shared.messages import Frame
-from shared.streams import Flown
+from emotion_stream.producer.link import Job
+from emotion_stream.producer.pace import Pace
+from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.log import first_line
+from emotion_stream.shared.messages.types import Frame
+from emotion_stream.shared.streams.connection import LONGEST_WAIT
+from emotion_stream.shared.streams.frames import Flown
 
 log = logging.getLogger(__name__)
 
-LOOK_AGAIN = 0.01
-"""Seconds between two looks at how far the sinks are, while there is no room."""
 STEP = 1 / 8
 """Part of the room that is to be used up, or to become free, between two looks."""
+LOOK_AGAIN = 0.01
+"""Seconds between two looks at how far the sinks are, while there is no room."""
+LONG, LOOK_LATER = 64, 0.025
+"""The same where so many frames are on their way: there is enough to do meanwhile, and each look costs."""
 LINGER = 0.1
 """The same at the end, while the last frames are on their way."""
 
@@ -41,6 +44,7 @@ class Flight:
     known: deque[Flown] = field(default_factory=deque)
 
     def add(self, frame: Flown) -> None:
+        """Note a frame that was appended."""
         self.known.append(frame)
         self.bytes += frame.size
         self.next_seq += 1
@@ -81,7 +85,8 @@ def run_lossless(job: Job, start: int) -> None:
     """
     flight = Flight(job.options.in_flight, job.options.in_flight_bytes)
     if start:
-        flight.restart(start, _flying(job))
+        flight.restart(start, _left(job, start))
+    pace = Pace(job.context.stop, None, recorded=job.options.paced)
     while not job.context.stop.is_set():
         _wait_for_room(job, flight)
         picture = job.source.read()
@@ -90,6 +95,7 @@ def run_lossless(job: Job, start: int) -> None:
                 return
             continue
         job.context.alive()
+        pace.admit(picture.media_time)
         frame = job.frame(picture, flight.next_seq, picture.media_time)
         if _append(job, flight, frame):
             job.context.observer.frames(1)
@@ -101,7 +107,7 @@ def _wait_for_room(job: Job, flight: Flight) -> None:
     least = 1.0
     while flight.filled(least):
         least = 1 - STEP
-        job.pause(LOOK_AGAIN)
+        job.pause(LOOK_LATER if flight.max_frames >= LONG else LOOK_AGAIN)
         # A server that was emptied meanwhile would keep us waiting for ever.
         position = job.patiently(lambda: job.streams.position(job.camera, job.epoch))
         if position != flight.next_seq:
@@ -120,6 +126,14 @@ def _flying(job: Job) -> list[Flown]:
     """The frames of this run that an earlier producer, or an append without an answer, has sent."""
     flown = job.patiently(lambda: job.streams.flight(job.camera))
     return [frame for frame in flown if frame.epoch == job.epoch]
+
+
+def _left(job: Job, start: int) -> list[Flown]:
+    """What is on its way when the run goes on with `start`. Later frames were thrown away by a sink, because
+    another run had come between: they are sent again, and their first copies deleted."""
+    flown = _flying(job)
+    job.patiently(lambda: job.streams.land(job.camera, [frame for frame in flown if frame.seq >= start]))
+    return [frame for frame in flown if frame.seq < start]
 
 
 def _look(job: Job, flight: Flight) -> int | None:

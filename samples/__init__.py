@@ -1,1 +1,1 @@
-
+"""The sample clip and how it is made."""

@@ -15,16 +15,23 @@ NOTICE = 25
 logging.addLevelName(NOTICE, "NOTICE")
 
 _USER_INFO = re.compile(
-    r"""([a-z][a-z0-9+.-]*://[^\s/?\#:@\["<>]*):  # scheme, user, colon
+    r"""([a-z][a-z0-9+.-]{0,30}://[^\s/?\#:@\["<>]*):  # scheme, user, colon
     (?!\d+(?:[/?\#"\s]|$|[,;')\]}](?![^\s/?\#"<>]*@)))  # a port is no password, but where an @ follows
     [^\s"<>]*@                                    # to the last @: cameras' passwords hold @, : and /""",
     re.IGNORECASE | re.VERBOSE,
 )
-_PARAMETER = re.compile(
-    r"""([?&;/\#_-](?:pass(?:word|wd|phrase)?|pwd|psw|pw|loginpas|token|auth|secret|sig(?:nature)?|(?:api_?)?key)=)
-    [^&\s"<>]+""",
+_SECRET = re.compile(
+    r"""pass(?!enger|age|ive) | pwd | token | secret | auth(?!or(?!i)) | credential | signature | session_?id
+    | bearer
+    | (?:(?<![a-z0-9])|api|access|auth|aes|app|crypt|enc|master|private|secret|session|shared|sign|signing|stream
+      |user)key(?!s?frame|int)
+    | (?:pw|psw|psd|pas|sig|sas|jwt|otp|cred|creds|(?<![a-z0-9])(?:pin|sid|hash|digest|nonce|tk|tok))(?![a-z])""",
     re.IGNORECASE | re.VERBOSE,
 )
+"""What the name of a secret looks like, as cameras and clouds spell it: `snappwd`, `loginpass`, `api_key`."""
+_NAME = re.compile(r"([?&;/\#=]|(?<![\w.%\[\]-])(?=-))([\w.%\[\]-]{1,80})$")
+"""A parameter's name and what stands before it, at the end of a text."""
+_VALUE = re.compile(r"""[^&\s"<>]+""")
 _UNSEEN = re.compile(
     r"""[a-z][a-z0-9+.-]*://(?:(?!/)[^@]*[\s"<>].*@|[^?]*\?.*=.*[\s"<>])""", re.IGNORECASE | re.DOTALL
 )
@@ -34,17 +41,32 @@ _CONTROL = {c: f"\\x{c:02x}" for c in (*range(9), *range(10, 32), *range(127, 16
 def redact_url(text: str) -> str:
     """`text` with the passwords of all URLs in it replaced by `***`. User names stay.
 
-    Both places are looked at: `scheme://user:password@host` and parameters such as `?password=`. In doubt more is
-    hidden rather than less.
+    Both places are looked at: `scheme://user:password@host` and every parameter whose name looks like a secret's,
+    such as `?snappwd=`; those also in a path that is told without its host. In doubt more is hidden rather than
+    less.
     """
-    if "://" not in text:
-        return text
-    return _PARAMETER.sub(rf"\1{HIDDEN}", _USER_INFO.sub(rf"\1:{HIDDEN}@", text))
+    if "://" in text:
+        return _hide_parameters(_USER_INFO.sub(rf"\1:{HIDDEN}@", text))
+    return _hide_parameters(text) if "?" in text else text
+
+
+def _hide_parameters(text: str) -> str:
+    """Every value behind a name and `=` where the name looks like a secret's. Linear in the length. Pure."""
+    parts = []
+    done = 0
+    at = text.find("=")
+    while at >= 0:
+        name = _NAME.search(text, max(done, at - 81), at)
+        if name and _SECRET.search(name[2]) and (value := _VALUE.match(text, at + 1)):
+            parts += [text[done : at + 1], HIDDEN]
+            done = value.end()
+        at = text.find("=", max(done, at + 1))
+    return "".join([*parts, text[done:]])
 
 
 def hides(url: str) -> bool:
-    """Whether `redact_url` finds the password of this URL wherever it may be told: in a sentence, nobody can say
-    where one with spaces, quotes or angle brackets ends. Pure."""
+    """Whether `redact_url` can find the password of this URL in any text. It cannot if there are spaces, quotes or
+    angle brackets around it, because nobody can say where such a password ends. Pure."""
     return _UNSEEN.match(url.strip()) is None
 
 
@@ -54,8 +76,7 @@ def clean(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its type if it says nothing: one that fits into a sentence, at most
-    200 characters, without passwords."""
+    """The first line of an error's message, or its type if it has none: at most 200 characters, no passwords."""
     text = str(error).strip() or type(error).__name__
     return redact_url(text).splitlines()[0].rstrip(".")[:200]
 
@@ -84,6 +105,7 @@ class HumanFormatter(_Formatter):
     """`2026-11-22 18:17:03.512 INFO    detector  text`, in local time, tracebacks below."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """One line, and the traceback below it where there is one."""
         time = datetime.fromtimestamp(record.created).isoformat(" ", "milliseconds")
         line = f"{time} {record.levelname:<7} {self.stage}  {self.message(record)}"
         trouble = self.trouble(record)
@@ -94,6 +116,7 @@ class JsonFormatter(_Formatter):
     """One JSON object per line: `time` (ISO 8601, UTC), `level`, `stage`, `logger`, `message`, `exception`."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """One line of JSON."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

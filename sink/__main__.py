@@ -4,16 +4,25 @@ import sys
 
 import cv2
 
-from shared.cli import Command, Values
-from shared.errors import UsageError
-from shared.messages import CAMERA_NAME
-from shared.options import CommonOptions, LinkOptions, ShowOptions, SinkOptions, WebOptions
-from shared.service import Service, open_streams
-from shared.settings import build
-from shared.watchdog import Watchdog
-from sink.follow import Follower, following
-from sink.loop import Sink
-from sink.outputs import open_outputs, parse
+from emotion_stream.shared.errors import UsageError
+from emotion_stream.shared.messages.types import CAMERA_NAME
+from emotion_stream.shared.process.service import Service, open_streams
+from emotion_stream.shared.process.watchdog import Watchdog
+from emotion_stream.shared.settings.cli import Command, Values
+from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.loading import build
+from emotion_stream.shared.settings.options import (
+    CommonOptions,
+    LinkOptions,
+    ShowOptions,
+    SinkOptions,
+    WebOptions,
+)
+from emotion_stream.sink.catalogue import open_outputs, parse
+from emotion_stream.sink.events.names import camera_names
+from emotion_stream.sink.events.watch import Watcher
+from emotion_stream.sink.loop import Sink
+from emotion_stream.sink.tracking.follow import Follower, following
 
 
 def run(values: Values) -> None:
@@ -30,6 +39,8 @@ def run(values: Values) -> None:
         raise UsageError(f"--sink {options.sink!r}: use letters, digits, '_', '.' and '-', 64 at the most")
     parse(options.output)
     web = build(WebOptions, values)
+    events = build(EventOptions, values)
+    names = camera_names(events)
     follower = Follower(following(options.confirm, options.smoothing, show.uncertain))
     service = Service("sink", link.slot, build(CommonOptions, values), link.parent)
     service.start()
@@ -48,11 +59,16 @@ def run(values: Values) -> None:
                 notice=show.notice,
                 announce=link.parent is None,  # else the runner does
                 end=service.end_run,
+                events=events,
+                left_out=lambda output, count: service.metrics.events_left_out(output).inc(count),
             ),
             options.hold_back,
             Watchdog(link.watchdog),
             follower,
             show.blur_faces,
+            own_run=link.parent is not None,
+            blur_delay=show.blur_delay,
+            watcher=Watcher(events.event_hold, names),
         ).run()
     finally:
         service.close(streams)
@@ -61,9 +77,10 @@ def run(values: Values) -> None:
 COMMAND = Command(
     "sink",
     "Show and store results in order: stream `emotions` in.",
-    (LinkOptions, SinkOptions, ShowOptions, WebOptions, CommonOptions),
+    (LinkOptions, SinkOptions, ShowOptions, WebOptions, EventOptions, CommonOptions),
     run,
     without=("claim_after", "max_deliveries", "max_age"),
+    is_stage=True,
 )
 
 if __name__ == "__main__":

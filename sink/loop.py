@@ -14,30 +14,46 @@ from collections.abc import Callable, Iterable, Sequence
 
 from redis.exceptions import ResponseError
 
-from shared.codec import decode_emotions, encode_emotions, salvage
-from shared.errors import DecodeError
-from shared.jpeg import JpegError, decode_jpeg
-from shared.messages import Emotions, Outcome
-from shared.service import Service
-from shared.streams import Done, Entry, LeaseLost, Streams
-from shared.watchdog import Watchdog
-from sink.follow import Follower
-from sink.monitor import Monitor, Report
-from sink.order import Released, Reorder
-from sink.output import Buffering, Image, Output, Result
-from sink.privacy import hide
-from sink.stats import Stats
+from emotion_stream.shared.errors import DecodeError
+from emotion_stream.shared.messages.codec import decode_emotions
+from emotion_stream.shared.messages.types import LEFT_OUT, Emotions
+from emotion_stream.shared.process.service import Service
+from emotion_stream.shared.process.watchdog import Watchdog
+from emotion_stream.shared.streams.access import Entry, LeaseLost
+from emotion_stream.shared.streams.groups import Done
+from emotion_stream.shared.streams.progress import Progress
+from emotion_stream.shared.streams.shard import Streams
+from emotion_stream.sink.broken import picture_of, set_aside
+from emotion_stream.sink.clock import Clock
+from emotion_stream.sink.drawing.privacy import hide
+from emotion_stream.sink.events.cameras import camera_events
+from emotion_stream.sink.events.event import Event, Listener
+from emotion_stream.sink.events.watch import Watcher
+from emotion_stream.sink.leftovers import Arrival, Leftovers
+from emotion_stream.sink.order import Released, Reorder
+from emotion_stream.sink.results.history import Histories
+from emotion_stream.sink.results.monitor import Monitor, Remembering, Report
+from emotion_stream.sink.results.output import Buffering, Output, Result
+from emotion_stream.sink.results.stats import Stats
+from emotion_stream.sink.roll import Roll
+from emotion_stream.sink.tracking.follow import Follower
+from emotion_stream.sink.turn import Turn
+from emotion_stream.sink.veil import Veil, Veiled
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 5.0
 BATCH = 64
 """Messages read at once."""
 AT_ONCE = 16
 """Frames shown between two acknowledgements at the most: they are held in memory, with their pictures."""
+KEEP_EVERY = 2.0
+"""Seconds between two times that the history is kept in Redis."""
 BLOCK = 0.5
 BLOCK_HOLDING = 0.05
 """Seconds to wait for new messages, and while live frames are held back for a missing one."""
+
+_EVENTS = "|events"
+"""Behind a camera's name, which has no such character: the key of what its watcher knows."""
 
 
 class Sink:
@@ -53,10 +69,16 @@ class Sink:
         watchdog: Watchdog,
         follower: Follower,
         blur: bool = False,
+        own_run: bool = True,
+        blur_delay: float = 0.0,
+        watcher: Watcher | None = None,
     ) -> None:
         """`open_outputs` is called once, by the active process: a standby must not touch what another writes.
 
-        With `blur`, no output ever gets pixels of a face that was found or followed.
+        Without `own_run` the server may hold results of an earlier run, which are left out.
+
+        With `blur`, no output ever gets pixels of a face that was found or followed. Lossless frames are held back
+        until faces that enter have been found; live ones for `blur_delay` seconds.
         """
         self._service = service
         self._streams = streams
@@ -68,14 +90,24 @@ class Sink:
         self._order = Reorder(hold_back)
         self._hold_back = hold_back
         self._follower = follower
-        self._blur = blur
+        self._veil = Veil(blur_delay) if blur else None
+        self._watcher = watcher or Watcher()
+        self._listeners: Sequence[Listener] = ()
         self._stats = Stats()
+        self._histories = Histories()
+        self._next_keep = 0.0
+        self._clock = Clock()
         self._unshown: deque[Released] = deque()
         self._shown: list[Released] = []
+        self._arrived: dict[str, tuple[str, int, int]] = {}
         self._positions: dict[str, tuple[str, int]] = {}
         self._duplicates = 0
         self._restored = False
-        self._held_until = 0.0
+        self._turn = Turn(streams, service, name, self._check_alone)
+        self._own_run = own_run
+        self._leftovers: Leftovers | None = None
+        self._roll = Roll()
+        service.check = self._roll.check
         self._metrics = service.metrics
 
     def run(self) -> None:
@@ -98,7 +130,7 @@ class Sink:
 
     def _connected(self) -> None:
         streams = self._streams
-        if not self._wait_for_lease():
+        if not self._turn.wait():
             return
         streams.ensure_group(streams.keys.emotions, self._name)
         if self._restored:
@@ -116,28 +148,20 @@ class Sink:
                 entries = streams.read_own(streams.keys.emotions, self._name, self._name, after, BATCH)
                 after = entries[-1].id if entries else ""
             else:
-                block = BLOCK_HOLDING if self._order.holding else BLOCK
+                holding = self._order.holding or (self._veil is not None and self._veil.holding)
+                block = BLOCK_HOLDING if holding else BLOCK
                 entries = streams.read_new(streams.keys.emotions, self._name, self._name, BATCH, block)
+                if not entries and self._veil is not None and self._veil.holding:
+                    self._veil.end(streams.progress().ended)
             self._take(entries)
             self._show()
         self._show(math.inf)  # told to stop: live frames wait for nobody any more
         self._report()
-        streams.release(f"sink:{self._name}", self._service.worker)
-
-    def _wait_for_lease(self) -> bool:
-        """False: told to stop while waiting."""
-        waiting = False
-        while not self._lease():
-            if not waiting:
-                log.info("another process is the active sink %r: standing by", self._name)
-            waiting = True
-            self._service.tick(self._streams)
-            if self._service.stop.wait(0.5):
-                return False
-        return True
+        self._keep_history()
+        self._turn.give_back()
 
     def _check_alone(self) -> None:
-        """After the lease, or the connection, was lost for a while.
+        """Check that no other process has shown anything while the lease, or the connection, was lost.
 
         Raises:
             LeaseLost: another process has shown something meanwhile, so that what this one remembers is out of
@@ -152,9 +176,14 @@ class Sink:
         """Once per process: open the outputs and continue where the process before this one stopped."""
         if self._restored:
             self._check_alone()
+            if self._leftovers is not None:
+                self._leftovers.forget()
             return
+        if not self._own_run:
+            self._leftovers = Leftovers(self._streams)
         self._outputs = self._open_outputs()
         self._monitors = [output for output in self._outputs if isinstance(output, Monitor)]
+        self._listeners = [output for output in self._outputs if isinstance(output, Listener)]
         self._restored = True
         progress = self._streams.progress()
         for (sink, camera, epoch), seq in progress.shown.items():
@@ -166,62 +195,85 @@ class Sink:
                 self._stats = Stats.from_bytes(progress.stats[self._name])
             except DecodeError as e:
                 log.warning("the statistics so far are lost: %s", e)
-        for camera, state in self._streams.tracks(self._name).items():
+        for camera, pieces in self._streams.history(self._name).items():
             try:
-                self._follower.resume(camera, state)
+                self._histories.restore(camera, pieces)
             except DecodeError as e:
-                log.warning("camera %s: %s: faces get new numbers", camera, e)
+                log.warning("camera %s: %s: its history begins anew", camera, e)
+        for output in self._outputs:
+            if isinstance(output, Remembering):
+                output.remember(self._histories)
+        for camera, state in self._streams.tracks(self._name).items():
+            own = camera.removesuffix(_EVENTS)
+            try:
+                if own == camera:
+                    self._follower.resume(camera, state)
+                else:
+                    self._watcher.resume(own, state)
+            except DecodeError as e:
+                log.warning("camera %s: %s: faces get new numbers, or appear anew", own, e)
 
     def _remind(self) -> None:
-        """Say again how far this process is: a server that took over, or was flushed, may have forgotten, and a
-        producer would wait for frames that come only once."""
+        """Publish again how far this process is. A server that took over, or was flushed, may have forgotten it,
+        and a producer would wait for frames that come only once."""
         if self._positions:
             self._streams.shown(self._name, self._service.worker, [], self._positions, self._stats.to_bytes())
 
-    def _lease(self) -> bool:
-        asked = time.monotonic()
-        held = self._streams.lease(f"sink:{self._name}", self._service.worker, LEASE_SECONDS)
-        if held:
-            self._held_until = asked + LEASE_SECONDS
-        return held
-
-    def _check_lease(self) -> None:
-        """Before anything is written: this process may have stood still for so long that another has taken over.
-
-        Raises:
-            LeaseLost: it has.
-        """
-        if time.monotonic() > self._held_until:
-            self._renew()
-
-    def _renew(self) -> None:
-        lapsed = time.monotonic() > self._held_until
-        if not self._lease():
-            raise LeaseLost(f"sink {self._name!r} has been taken over by another process")
-        if lapsed:
-            self._check_alone()
-
     def _housekeeping(self) -> None:
-        self._renew()
+        self._turn.renew()
         emotions = self._streams.keys.emotions
         self._streams.trim_used(emotions)
         self._service.observe_lag(self._streams, emotions, self._name)
         self._report()
+        if time.monotonic() >= self._next_keep:
+            self._keep_history()
+
+    def _keep_history(self) -> None:
+        """What a process that is killed has not kept is at most KEEP_EVERY old."""
+        self._next_keep = time.monotonic() + KEEP_EVERY
+        self._streams.keep_history(self._name, *self._histories.changes())
 
     def _report(self) -> None:
-        """Tell the outputs that people watch how it goes."""
+        """Tell of cameras that are lost, back or at their end, and the outputs that people watch how it goes."""
+        streams, keys = self._streams, self._streams.keys
+        progress = streams.progress()
+        self._roll.ended = progress.ended.keys()
+        self._tell_of_cameras(progress)
         if not self._monitors:
             return
-        streams, keys = self._streams, self._streams.keys
         hops = (keys.frames, "detector"), (keys.faces, "classifier"), (keys.emotions, self._name)
-        progress = streams.progress()
         report = Report(
             self._stats,
             sum(self._behind(stream, group) for stream, group in hops),
             frozenset(camera for camera in progress.ended if progress.all_shown([camera], ended=True)),
+            progress.signals,
         )
         for monitor in self._monitors:
             monitor.report(report)
+
+    def _tell_of_cameras(self, progress: Progress) -> None:
+        now = self._clock.wall()
+        over = [
+            camera
+            for camera, (epoch, _) in progress.ended.items()
+            if self._positions.get(camera, ("", 0))[0] == epoch and progress.all_shown([camera], ended=True)
+        ]
+        events = camera_events(self._watcher, progress.signals, self._roll.states(), over, now)
+        if events:
+            self._turn.check()
+            self._tell(events)
+            for output in self._outputs:
+                output.flush()
+            states = {camera + _EVENTS: self._watcher.state(camera) for camera in over}
+            stats = self._stats.to_bytes()
+            self._streams.shown(self._name, self._service.worker, [], self._positions, stats, states)
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._stats.tell(event.kind)
+            self._metrics.events(event.kind).inc()
+            for listener in self._listeners:
+                listener.tell(event)
 
     def _behind(self, stream: str, group: str) -> float:
         """Seconds that a group is behind; 0 while the stream does not exist."""
@@ -233,21 +285,32 @@ class Sink:
     def _lost(self, camera: str, reason: str, count: int = 1) -> None:
         for monitor in self._monitors:
             monitor.lost(camera, reason, count)
+        self._histories.lost(camera, reason, count)
+
+    def _dropped(self, camera: str, reason: str, count: int = 1) -> None:
+        self._stats.drop(reason, count)
+        self._metrics.dropped(reason).inc(count)
+        self._lost(camera, reason, count)
 
     def _take(self, entries: Sequence[Entry]) -> None:
         now = time.monotonic()
-        garbage = []
+        garbage, arrivals = [], []
         for entry in entries:
             if not entry.fields:  # trimmed since it was read
                 garbage.append(Done(entry.id))
                 continue
             try:
-                self._order.add(decode_emotions(entry.fields, entry.id), entry.id, now)
+                arrivals.append(Arrival(entry.id, decode_emotions(entry.fields, entry.id)))
             except DecodeError as e:
                 log.warning("emotions: entry %s is not a message (%s): set aside", entry.id, e)
                 self._metrics.decode_errors.inc()
                 self._metrics.dead_letters.inc()
-                garbage.append(_set_aside(entry, f"not a message: {e}"))
+                garbage.append(set_aside(entry, f"not a message: {e}"))
+        if self._leftovers is not None:
+            arrivals, ended = self._leftovers.sift(arrivals)
+            garbage += [Done(arrival.id) for arrival in ended]
+        for arrival in arrivals:
+            self._order.add(arrival.message, arrival.id, now)
         if garbage:
             keys = self._streams.keys
             self._streams.hop(keys.emotions, self._name, keys.emotions, garbage)
@@ -257,22 +320,33 @@ class Sink:
 
         What is released but not shown, and shown but not acknowledged, is kept over a lost connection.
         """
-        self._unshown.extend(self._order.release(time.monotonic() if now is None else now))
+        self._clock.look()
+        self._unshown.extend(self._ready(time.monotonic() if now is None else now))
         while self._unshown or self._shown:
             with self._watchdog.guard("showing results"):
                 self._show_some()
             if self._unshown and self._service.tick(self._streams):
                 self._housekeeping()
 
+    def _ready(self, now: float) -> list[Released]:
+        """What is in order, and, where faces are hidden, has been held back for long enough."""
+        released = self._order.release(now)
+        if self._veil is None:
+            return released
+        for n in range(0, len(released), AT_ONCE):
+            few = released[n : n + AT_ONCE]
+            self._veil.take(few, self._fetch(few), time.monotonic())
+        return self._veil.due(time.monotonic(), all_of_them=now == math.inf)
+
     def _show_some(self) -> None:
         """Show some frames on all outputs, then acknowledge them with positions and statistics in one step."""
-        jpegs = self._fetch(itertools.islice(self._unshown, AT_ONCE))
+        jpegs = {} if self._veil else self._fetch(itertools.islice(self._unshown, AT_ONCE))
         while self._unshown and len(self._shown) < AT_ONCE:
-            self._check_lease()
+            self._turn.check()
             item = self._unshown.popleft()
             self._show_one(item, jpegs)
             self._shown.append(item)
-        self._check_lease()
+        self._turn.check()
         for output in self._outputs:
             output.flush()
         self._metrics.duplicates.inc(self._order.duplicates - self._duplicates)
@@ -285,23 +359,31 @@ class Sink:
         ids = [i for item in self._shown for i in item.ids]
         self._positions |= positions
         tracks = {camera: self._follower.state(camera) for camera in positions}
-        self._streams.shown(self._name, self._service.worker, ids, positions, self._stats.to_bytes(), tracks)
+        tracks |= {camera + _EVENTS: self._watcher.state(camera) for camera in positions}
+        arrived = dict(self._order.arrived.items() - self._arrived.items())
+        stats = self._stats.to_bytes()
+        self._streams.shown(self._name, self._service.worker, ids, positions, stats, tracks, arrived)
+        self._arrived |= arrived
         self._shown.clear()
 
     def _show_one(self, item: Released, jpegs: dict[str, bytes | None]) -> None:
         self._stats.missing += item.missing
         self._metrics.missing.inc(item.missing)
+        if item.message is not None:
+            info = item.message.info
+            self._roll.seen(item.camera, info.interval, info.mode == "live")
         if item.missing:
             self._lost(item.camera, "missing", item.missing)
+        if item.left_out:
+            self._dropped(item.camera, LEFT_OUT, item.left_out)
         if item.message is None:
             return
         outcome = item.message.outcome
         if outcome.status == "dropped":
-            self._stats.drop(outcome.reason or "unknown")
-            self._metrics.dropped(outcome.reason or "unknown").inc()
-            self._lost(item.camera, outcome.reason or "unknown")
+            self._dropped(item.camera, outcome.reason or "unknown")
         else:
-            self._write(item.message, jpegs.get(item.message.frame_id))
+            frame_id = item.message.frame_id
+            self._write(item.message, self._veil.lift(frame_id) if self._veil else Veiled(jpegs.get(frame_id)))
 
     def _fetch(self, released: Iterable[Released]) -> dict[str, bytes | None]:
         """The JPEGs of the frames to show, by frame id, where any output wants the picture."""
@@ -315,35 +397,19 @@ class Sink:
         ]
         return dict(zip(ids, self._streams.fetch_jpegs(ids), strict=True))
 
-    def _write(self, message: Emotions, jpeg: bytes | None) -> None:
+    def _write(self, message: Emotions, veiled: Veiled) -> None:
         info = message.info
-        faces, unseen = self._follower.follow(message)
-        latency = max(0.0, time.time() - info.captured_at)
-        result = Result(info, message.outcome, message.labels, faces, latency, unseen)
-        image = _decode(jpeg) if jpeg else None
-        if image is not None and self._blur:
-            image = hide(image, result)
+        faces, unseen, cut, apart = self._follower.follow(message)
+        latency = self._clock.age(info.captured_at)
+        result = Result(info, message.outcome, message.labels, faces, latency, unseen, cut, apart)
+        image = picture_of(veiled.jpeg) if veiled.jpeg else None
+        if image is not None and self._veil is not None:
+            image = hide(image, result, veiled.boxes)
         for output in self._outputs:
             output.write(result, image if output.needs_image else None)
-        self._stats.show(result)
+        self._histories.add(result)
+        self._tell(self._watcher.see(result, self._clock.wall()))
+        self._stats.show(result, self._clock.wall(), self._clock.taken())
         self._metrics.frames.inc()
         self._metrics.faces.inc(len(result.shown))
         self._metrics.latency.observe(latency)
-
-
-def _set_aside(entry: Entry, reason: str) -> Done:
-    """A dead letter, and, if its place in the order is known, an error that takes it: appended to the stream that
-    it came from, in the same step, so that it cannot get lost between the two."""
-    placed = salvage(entry.fields, entry.id)
-    if placed is None:
-        return Done(entry.id, dead=reason)
-    error = Emotions(placed.info, placed.frame_id, (), (), Outcome.error(reason))
-    return Done(entry.id, encode_emotions(error)[b"m"], reason)
-
-
-def _decode(jpeg: bytes) -> Image | None:
-    try:
-        return decode_jpeg(jpeg, color=True)
-    except JpegError as e:  # nobody has sent us this frame through a detector
-        log.warning("a picture cannot be shown: %s", e)
-        return None

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from shared.messages import Emotions
+from emotion_stream.shared.messages.types import Emotions
 
 CAPACITY = 256
 """Messages held per live camera before the oldest gap is given up early."""
@@ -21,6 +21,7 @@ class Released:
         message: the next frame in order; None for a gap or a duplicate.
         ids: stream ids to acknowledge once `message` is shown.
         missing: frames that were given up here, just before whatever is released next.
+        left_out: frames that the producer left out here.
     """
 
     camera: str
@@ -28,11 +29,14 @@ class Released:
     message: Emotions | None
     ids: tuple[str, ...] = ()
     missing: int = 0
+    left_out: int = 0
 
 
 @dataclass(slots=True)
 class _Held:
-    message: Emotions
+    """`message` is None for a frame that its producer has left out."""
+
+    message: Emotions | None
     ids: list[str]
     arrived: float
 
@@ -53,7 +57,7 @@ class _Lane:
     def ready(self, camera: str) -> Iterator[Released]:
         while (item := self.held.pop(self.next_seq, None)) is not None:
             self.next_seq += 1
-            yield Released(camera, self.epoch, item.message, tuple(item.ids))
+            yield Released(camera, self.epoch, item.message, tuple(item.ids), left_out=int(item.message is None))
 
     def skip(self, camera: str) -> Iterator[Released]:
         """Give up the frames before the first one held, and release what follows."""
@@ -75,11 +79,14 @@ class Reorder:
     Attributes:
         missing: frames given up so far.
         duplicates: entries so far whose place was taken or had passed; they are only acknowledged.
+        arrived: for each camera the epoch, the seq behind the newest frame that came, in order or not, and how
+            many of those that came had been dropped.
     """
 
     def __init__(self, hold_back: float = 1.0, capacity: int = CAPACITY) -> None:
         self.missing = 0
         self.duplicates = 0
+        self.arrived: dict[str, tuple[str, int, int]] = {}
         self._hold_back = hold_back
         self._capacity = capacity
         self._lanes: dict[str, list[_Lane]] = {}
@@ -88,7 +95,8 @@ class Reorder:
 
     @property
     def holding(self) -> bool:
-        """Whether something waits for time to pass, so that `release` is wanted soon even without news."""
+        """Whether frames are held back until some time has passed, so that `release` must be called soon even if
+        nothing new comes."""
         return any(not x.begun or (x.live and x.held) for lanes in self._lanes.values() for x in lanes)
 
     def resume(self, camera: str, epoch: str, next_seq: int) -> None:
@@ -115,6 +123,11 @@ class Reorder:
             self._drop(info.camera, info.epoch, [stream_id])
             return
         lane.last = now
+        epoch, seq, dropped = self.arrived.get(info.camera, ("", 0, 0))
+        dropped += message.outcome.status == "dropped"
+        self.arrived[info.camera] = info.epoch, max(info.seq + 1, seq if epoch == info.epoch else 0), dropped
+        for seq in range(max(lane.next_seq, info.seq - min(info.left_out, self._capacity)), info.seq):
+            lane.held.setdefault(seq, _Held(None, [], now))
         held = lane.held.get(info.seq)
         if held is None:
             lane.held[info.seq] = _Held(message, [stream_id], now)
@@ -166,7 +179,7 @@ class Reorder:
         self._spare.append(Released(camera, epoch, None, tuple(ids)))
 
     def _begin(self, camera: str, lanes: list[_Lane], now: float, out: list[Released]) -> None:
-        """Let newer epochs begin where the older ones are quiet, or live and overdue."""
+        """Begin newer epochs once the older ones are quiet or, in live mode, overdue."""
         for lane in list(lanes):
             older = lanes[: lanes.index(lane)]
             overdue = lane.live and self._expired(lane.first, now)

@@ -1,5 +1,6 @@
 """A real server for every test that wants one, and messages to put into it."""
 
+import importlib.machinery
 import importlib.util
 import itertools
 import sys
@@ -17,11 +18,11 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
-from emotion.server import EmbeddedServer
-from shared.connection import connect
-from shared.keys import Keys
-from shared.messages import Frame, FrameInfo
-from shared.streams import Streams
+from emotion_stream.emotion.runner.server import EmbeddedServer
+from emotion_stream.shared.messages.types import Frame, FrameInfo
+from emotion_stream.shared.streams.connection import connect
+from emotion_stream.shared.streams.keys import Keys
+from emotion_stream.shared.streams.shard import Streams
 
 _numbers = itertools.count()
 
@@ -47,16 +48,21 @@ def server() -> Iterator[EmbeddedServer]:
         embedded.stop()
 
 
+def program(name: str) -> ModuleType:
+    """A program of deploy/, which belongs to no package."""
+    path = Path(__file__).resolve().parents[1] / "deploy" / name
+    loader = importlib.machinery.SourceFileLoader(path.stem, str(path))
+    spec = importlib.util.spec_from_loader(path.stem, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="session")
 def secrets() -> ModuleType:
-    """deploy/make_secrets.py, which belongs to no package."""
-    path = Path(__file__).resolve().parents[1] / "deploy" / "make_secrets.py"
-    spec = importlib.util.spec_from_file_location("make_secrets", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """deploy/make_secrets.py."""
+    return program("make_secrets.py")
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
-from benchmarks.clips import retimed
-from shared.connection import connect
-from tests.pictures import SAMPLE
+from emotion_stream.benchmarks.harness.clips import retimed
+from emotion_stream.shared.streams.connection import connect
+from tests.support.pictures import SAMPLE
 
 EVERY = 2.0
 """Seconds between two looks."""
@@ -136,7 +136,7 @@ def main(arguments: Sequence[str]) -> int:
         clip = retimed(SAMPLE, state / "clip.mp4", frames=60 * rate, fps=rate)  # the sample has 25 a second
         sources = [f"cam{n}={clip}" for n in range(cameras)]
         command = [
-            sys.executable, "-m", "emotion", "run", "--source", *sources, "--mode=live", "--loop",
+            sys.executable, "-m", "emotion_stream", "run", "--source", *sources, "--mode=live", "--loop",
             f"--output=jsonl={state / 'results.jsonl'}", f"--state={state}",
             f"--summary-json={state / 'summary.json'}", *arguments,
         ]  # fmt: skip

@@ -1,18 +1,23 @@
 """`emotion report`: results as one page, and as pictures."""
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from emotion.report import portraits
-from emotion.report.page import Told, page
-from emotion.report.png import draw
-from emotion.report.read import records
-from emotion.report.table import Camera, tabulate
-from shared.cli import Command, Values
-from shared.errors import EmotionError, UsageError
-from shared.settings import build, option
+from emotion_stream.emotion.labels import told_labels
+from emotion_stream.emotion.report import png, portraits
+from emotion_stream.emotion.report.page import Told, page
+from emotion_stream.emotion.report.read import records
+from emotion_stream.emotion.report.table import Camera, tabulate
+from emotion_stream.emotion.written import report_claim
+from emotion_stream.shared.claims import Claim, Source, check, check_place
+from emotion_stream.shared.errors import EmotionError, UsageError
+from emotion_stream.shared.settings.cli import Command, Values
+from emotion_stream.shared.settings.loading import build, option
+from emotion_stream.shared.settings.options import WriteOptions
+from emotion_stream.sink.marks import is_marked
 
 FROM_SOURCES = "sources"
 
@@ -32,6 +37,11 @@ class ReportOptions:
         metavar="DIR|sources",
     )
     title: str | None = option(None, "heading of the page; default: the name of RESULTS", metavar="TEXT")
+    summary: str | None = option(
+        None,
+        "what --summary-json of the run has written: how faces got their labels, and which frames were dropped",
+        metavar="FILE",
+    )
     blur_faces: bool = option(False, "hide the faces that are cut out of files")
     notice: str = option("", "a line to show, such as: emotion recognition was in use", metavar="TEXT")
 
@@ -40,42 +50,70 @@ def run(values: Values) -> None:
     """Write the report.
 
     Raises:
-        UsageError: no results are named, or the page would overwrite them.
-        EmotionError: they cannot be read, or the page cannot be written.
+        UsageError: no results are named, or something that is read would be overwritten.
+        EmotionError: they cannot be read, or a file cannot be written.
     """
     options = build(ReportOptions, values)
     if options.results is None:
         raise UsageError("no results given: name a file, as in: emotion report results.jsonl")
     results = Path(options.results)
     target = Path(options.html) if options.html else results.with_suffix(".html")
-    check(target, results)
+    force = build(WriteOptions, values).force
+    _check(options, results, target, [], force)  # told before anything is read, which may take long
     cameras = tabulate(records(results))
+    _check(options, results, target, cameras, force)
     found: list[portraits.Portrait] = []
     if options.faces == FROM_SOURCES:
         found = portraits.from_sources(cameras, options.blur_faces)
     elif options.faces is not None:
         found = portraits.kept(Path(options.faces))
-    told = Told(options.title or results.stem, options.notice, found)
+    labels, dropped = _summary(Path(options.summary)) if options.summary else ("", None)
+    told = Told(options.title or results.stem, options.notice, found, dropped, labels)
     write(cameras, told, target, Path(options.png) if options.png else None)
 
 
-def check(target: Path, results: Path | None = None) -> None:
-    """Refuse a page that cannot be written.
+def _summary(path: Path) -> tuple[str, Mapping[str, int]]:
+    """By which rules faces got their labels, and which frames the run gave up.
 
     Raises:
-        UsageError: it would overwrite the results.
-        EmotionError: there is no such folder, or it is a folder.
+        EmotionError: it cannot be read, or is no summary.
     """
-    if results is not None and target.resolve() == results.resolve():
-        raise UsageError(f"the report would overwrite the results {target}: name another file with --html")
-    if target.is_dir():
-        raise EmotionError(f"the report {target} cannot be written: it is a folder")
-    if not target.absolute().parent.is_dir():
-        raise EmotionError(f"the report {target} cannot be written: there is no folder {target.parent}")
+    try:
+        summary = json.loads(path.read_bytes())
+        missing = {"missing": int(summary["missing"])} if summary["missing"] else {}
+        return told_labels(summary["labels"]), {**summary["dropped"], **missing}
+    except OSError as e:
+        raise EmotionError(f"--summary {path} cannot be read ({e.strerror})") from e
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise EmotionError(f"--summary {path} is no summary of a run: --summary-json writes one") from None
 
 
-def write(cameras: list[Camera], told: Told, target: Path, png: Path | None) -> None:
-    """Write the page and, into the folder `png`, the charts; and say so.
+def _check(options: ReportOptions, results: Path, target: Path, cameras: list[Camera], force: bool) -> None:
+    """Refuse files that must not be written over.
+
+    Raises:
+        UsageError: one is read: results, a folder of faces, or what the results come from.
+        EmotionError: one cannot be written, or is somebody's.
+    """
+    sources = [Source(results, f"the results {results}")]
+    if options.summary is not None:
+        sources.append(Source(Path(options.summary), f"the summary {options.summary}"))
+    if options.faces not in (None, FROM_SOURCES):
+        sources.append(Source(Path(str(options.faces)), f"the faces in {options.faces}"))
+    played = dict.fromkeys(source for camera in cameras for source in camera.sources)
+    sources += [Source(Path(source), f"{source}, which the results come from") for source in played if source]
+    claims = [report_claim(target, f"the report {target}")]
+    if options.png is not None:
+        png.check_library()
+        charts = Path(options.png)
+        check_place(Claim(charts, f"--png {charts}", is_folder=True))
+        if charts.exists():  # else it is made
+            claims += [Claim(path, f"the chart {path}", is_marked) for path in png.paths(cameras, charts)]
+    check(sources, claims, force=force)
+
+
+def write(cameras: list[Camera], told: Told, target: Path, charts: Path | None) -> None:
+    """Write the page and, into the folder `charts`, the charts as pictures; and say so.
 
     Raises:
         EmotionError: something cannot be written.
@@ -83,17 +121,25 @@ def write(cameras: list[Camera], told: Told, target: Path, png: Path | None) -> 
     written = [target]
     try:
         target.write_text(page(cameras, told), encoding="utf-8")
-        if png is not None:
-            png.mkdir(exist_ok=True)
-            written += draw(cameras, told, png)
+        if charts is not None:
+            charts.mkdir(exist_ok=True)
+            written += png.draw(cameras, told, charts)
     except OSError as e:
         raise EmotionError(f"the report cannot be written: {e.filename or target}: {e.strerror}") from e
     for path in written:
         print(f"written      {path}", file=sys.stderr)
 
 
-def of_run(results: Path, faces: Path, target: Path, notice: str, dropped: Mapping[str, int]) -> None:
-    """The report at the end of a run.
+def of_run(
+    results: Path,
+    faces: Path,
+    target: Path,
+    notice: str,
+    dropped: Mapping[str, int],
+    labels: str,
+    events: Mapping[str, int],
+) -> None:
+    """The report at the end of a run, which knows what it dropped and which events it told.
 
     Raises:
         EmotionError: the results cannot be read, there are none, or the page cannot be written.
@@ -101,7 +147,9 @@ def of_run(results: Path, faces: Path, target: Path, notice: str, dropped: Mappi
     cameras = tabulate(records(results))
     title = ", ".join(camera.name for camera in cameras[:3]) + (" ..." if len(cameras) > 3 else "")
     found = portraits.kept(faces) if faces.is_dir() else []
-    write(cameras, Told(title, notice, found, dropped), target, None)
+    write(cameras, Told(title, notice, found, dropped, labels, events), target, None)
 
 
-COMMAND = Command("report", "Make one page of results, and pictures of its charts.", (ReportOptions,), run)
+COMMAND = Command(
+    "report", "Make one page of results, and pictures of its charts.", (ReportOptions, WriteOptions), run
+)

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion.report.table import Camera, Floats, Whole
+from emotion_stream.emotion.report.table import Camera, Floats, Whole
 
 Unit = Literal["medium", "clock", "picture"]
 GAP = 1.0
@@ -15,6 +15,8 @@ GAP = 1.0
 MOST_TRACKS = 24
 """Tracks that get a line of their own: those that were seen longest."""
 BINS = 240
+RATED_FRAMES, RATED_SECONDS = 10, 1.0
+"""Frames, and seconds of the clock, from which on a rate is told."""
 UNCERTAIN = -1
 """In place of a label."""
 
@@ -70,6 +72,7 @@ class Latency:
     p50: float
     p95: float
     p99: float
+    longest: float
     top: float
     counts: tuple[int, ...]
 
@@ -155,7 +158,7 @@ def latency(camera: Camera, bins: int = 48) -> Latency:
     p50, p95, p99 = (float(v) for v in np.percentile(camera.latency, (50, 95, 99)))
     top = max(p99 * 1.2, 1e-3)
     counts, _ = np.histogram(np.minimum(camera.latency, top * (1 - 1e-9)), bins, (0.0, top))
-    return Latency(p50, p95, p99, top, tuple(counts.tolist()))
+    return Latency(p50, p95, p99, float(camera.latency.max()), top, tuple(counts.tolist()))
 
 
 def absent(camera: Camera) -> int:
@@ -168,6 +171,6 @@ def absent(camera: Camera) -> int:
 
 
 def rate(camera: Camera) -> float | None:
-    """Frames per second of the clock; None where that tells nothing."""
-    span = float(camera.captured.max() - camera.captured.min())
-    return (len(camera.captured) - 1) / span if span > 0 else None
+    """Frames per second of the clock; None where there are too few, or for too short, to tell one."""
+    count, span = len(camera.captured), float(camera.captured.max() - camera.captured.min())
+    return (count - 1) / span if count >= RATED_FRAMES and span >= RATED_SECONDS else None

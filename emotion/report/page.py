@@ -4,16 +4,21 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from html import escape
+from functools import cache
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from emotion.report import figures, parts
-from emotion.report.parts import colour, count, label, milliseconds, percent
-from emotion.report.portraits import Portrait
-from emotion.report.table import Camera
-from shared import __version__
+from emotion_stream import __version__
+from emotion_stream.emotion.report import figures, parts
+from emotion_stream.emotion.report.parts import View, colour, count, label, milliseconds, percent
+from emotion_stream.emotion.report.portraits import Portrait
+from emotion_stream.emotion.report.table import Camera
+from emotion_stream.sink.events.event import in_words
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -27,30 +32,51 @@ class Told:
         notice: a line to show; empty: none.
         portraits: faces for the contact sheets.
         dropped: reason to number of frames that the run gave up; None where only the results are known.
+        labels: by which rules faces got their labels; empty where only the results are known.
+        events: kind to number of events that the run told.
     """
 
     title: str
     notice: str = ""
     portraits: Sequence[Portrait] = field(default_factory=list)
     dropped: Mapping[str, int] | None = None
+    labels: str = ""
+    events: Mapping[str, int] = field(default_factory=dict)
+
+
+@cache
+def _environment() -> Environment:
+    folder = Path(str(files(__package__) / "templates"))
+    return Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,  # results may come from anybody
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
 
 
 def page(cameras: Sequence[Camera], told: Told) -> str:
     """The whole page."""
-    style = (files("sink.web") / "static" / "theme.css").read_text()
-    style += (files(__package__) / "report.css").read_text()
-    notice = f'<p class="notice">{escape(told.notice)}</p>' if told.notice else ""
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        f"<title>{escape(told.title)} · Emotion Stream</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        f"<header><h1>{escape(told.title)}</h1>{_when(cameras)}{notice}</header>\n{_overview(cameras, told)}"
-        "<main>\n" + "\n".join(_camera(camera, told) for camera in cameras) + "\n</main>\n"
-        "<footer><p>Shows the expression that people would see in a face, not what a person feels."
-        f" Made by Emotion Stream {escape(__version__)}.</p></footer>\n</body>\n</html>\n"
+    style = (files("emotion_stream.sink.web") / "static" / "theme.css").read_text("utf-8")
+    style += (files(__package__) / "report.css").read_text("utf-8")
+    text = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            policy=Markup(POLICY),
+            title=told.title,
+            style=Markup(style),  # our own files
+            when=_when(cameras),
+            labels=told.labels,
+            notice=told.notice,
+            overview=_overview(cameras, told),
+            events=in_words(told.events) if told.events else "",
+            cameras=[_camera(camera, told) for camera in cameras],
+            version=__version__,
+        )
     )
+    return text.lstrip() + "\n"
 
 
 def _when(cameras: Sequence[Camera]) -> str:
@@ -59,14 +85,14 @@ def _when(cameras: Sequence[Camera]) -> str:
     a, b = datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC)
     until = f"{b:%H:%M:%S}" if a.date() == b.date() else f"{b:%Y-%m-%d %H:%M:%S}"
     names = f"{len(cameras)} cameras" if len(cameras) > 1 else f"camera {cameras[0].name}"
-    return f'<p class="sub">{escape(names)} · processed {a:%Y-%m-%d %H:%M:%S} to {until} UTC</p>'
+    return f"{names} · processed {a:%Y-%m-%d %H:%M:%S} to {until} UTC"
 
 
-def _overview(cameras: Sequence[Camera], told: Told) -> str:
+def _overview(cameras: Sequence[Camera], told: Told) -> list[tuple[str, str, str]]:
+    """Name, value and what it is about of each figure at the head."""
     frames = sum(len(camera.seq) for camera in cameras)
     errors = sum(sum(camera.errors.values()) for camera in cameras)
     faces = sum(len(camera.frame) for camera in cameras)
-    people = sum(len(set(camera.track.tolist())) for camera in cameras)
     seen: dict[str, float] = {}
     for camera in cameras:
         for n, share in figures.shares(camera):
@@ -74,92 +100,101 @@ def _overview(cameras: Sequence[Camera], told: Told) -> str:
             seen[name] = seen.get(name, 0.0) + share * len(camera.frame)
     most = max(seen, key=lambda name: seen[name], default=None)
     latencies = np.concatenate([camera.latency for camera in cameras])
+    many = len(latencies) >= 100
     if told.dropped is None:
         lost, why = sum(figures.absent(camera) for camera in cameras), "numbers missing in the results"
     else:
         lost, why = sum(told.dropped.values()), parts.reasons(told.dropped)
-    cells = [
-        ("frames", count(frames), f"{count(errors)} unreadable" if errors else "all readable"),
-        ("faces followed", count(people), f"{count(faces)} sightings"),
+    return [
+        (
+            "frames" if any(_moves(camera) for camera in cameras) else "pictures",
+            count(frames),
+            f"{count(errors)} unreadable" if errors else "all readable",
+        ),
+        _people(cameras),
         (
             "most often",
-            escape(most) if most else "nobody",
+            most or "nobody",
             f"{percent(seen[most] / faces)} of sightings" if most else "no confirmed face",
         ),
         ("latency p50", milliseconds(float(np.percentile(latencies, 50))), "capture to result"),
-        ("latency p99", milliseconds(float(np.percentile(latencies, 99))), "99 % take less"),
+        (
+            "latency p99" if many else "longest latency",
+            milliseconds(float(np.percentile(latencies, 99) if many else latencies.max())),
+            "99 % take less" if many else f"of {count(len(latencies))} frames",
+        ),
         ("not shown", count(lost), why if lost else "no frame was lost"),
     ]
-    body = "".join(f"<div><dt>{a}</dt><dd>{b}<small>{escape(c)}</small></dd></div>" for a, b, c in cells)
-    return f'<dl class="figures">{body}</dl>\n'
 
 
-def _camera(camera: Camera, told: Told) -> str:
+def _moves(camera: Camera) -> bool:
+    return figures.axis(camera).unit != "picture"
+
+
+def _people(cameras: Sequence[Camera]) -> tuple[str, str, str]:
+    """How many faces there were: followed ones, where anything was followed."""
+    followed = [camera for camera in cameras if _moves(camera)]
+    people = sum(len(set(camera.track.tolist())) for camera in followed)
+    stills = sum(len(camera.frame) for camera in cameras if not _moves(camera))
+    if not followed:
+        return "faces", count(stills), "in pictures"
+    sightings = sum(len(camera.frame) for camera in followed)
+    return (
+        "faces followed",
+        count(people),
+        f"{count(sightings)} sightings" + (f", {count(stills)} faces in pictures" if stills else ""),
+    )
+
+
+def _camera(camera: Camera, told: Told) -> View:
     along = figures.axis(camera)
     lives = figures.lives(camera, along)
-    head = f"<h2>{escape(camera.name)}</h2>{_about(camera, along)}"
-    legend = "".join(
-        f'<li style="--c:{colour(camera.labels[n], n)}">{escape(camera.labels[n])}</li>'
-        for n in range(len(camera.labels))
-    )
-    sections = [head]
-    if len(camera.frame):
-        unsure = '<li style="--c:var(--line)">uncertain</li>' if camera.uncertain.any() else ""
-        sections += [
-            f'<ul class="legend">{legend}{unsure}</ul>',
-            parts.timeline(camera, along, lives),
-            '<div class="parts">',
-            parts.shares(camera),
-            parts.transitions(camera, lives) if lives else "",
-            parts.latency(camera),
-            "</div>",
-            _contact_sheet(camera, along, told.portraits),
-        ]
-    else:
-        sections += ['<p class="line">No face was seen often enough to be believed.</p>', '<div class="parts">']
-        sections += [parts.latency(camera), "</div>"]
-    return f'<section class="camera" aria-label="Camera {escape(camera.name)}">{"".join(sections)}</section>'
+    anybody = bool(len(camera.frame))
+    return {
+        "name": camera.name,
+        "about": _about(camera, along),
+        "unreadable": parts.reasons(camera.errors) if camera.errors else "",
+        "legend": parts.swatches(camera),
+        "timeline": parts.timeline(camera, along, lives) if anybody else None,
+        "shares": parts.shares(camera) if anybody else None,
+        "changes": parts.changes(camera, lives) if lives else None,
+        "latency": parts.latency(camera),
+        "pictures": parts.pictures(camera) if along.unit == "picture" else None,
+        "sheet": _contact_sheet(camera, along, told.portraits) if anybody else None,
+    }
 
 
 def _about(camera: Camera, along: figures.Axis) -> str:
     what = [f"{count(len(camera.seq))} {'pictures' if along.unit == 'picture' else 'frames'}"]
     if along.unit != "picture":
         what.append(parts.clock(along.end - along.start))
-    if (rate := figures.rate(camera)) is not None:
-        what.append(f"{rate:.1f} per second")
+        if (rate := figures.rate(camera)) is not None:
+            what.append(f"{rate:.1f} per second")
     if lost := figures.absent(camera):
         what.append(f"{count(lost)} not in the results")
     if camera.unconfirmed:
         what.append(f"{count(camera.unconfirmed)} sightings left out, never confirmed")
     if len(camera.sources) == 1:
         what.insert(0, camera.sources[0])
-    told = f'<p class="sub">{escape(" · ".join(what))}</p>'
-    if camera.errors:
-        told += f'<p class="sub">{escape("Unreadable: " + parts.reasons(camera.errors))}</p>'
-    return told
+    return " · ".join(what)
 
 
-def _contact_sheet(camera: Camera, along: figures.Axis, portraits: Sequence[Portrait]) -> str:
-    """The surest faces of each emotion."""
+def _contact_sheet(camera: Camera, along: figures.Axis, portraits: Sequence[Portrait]) -> list[View]:
+    """The surest faces of each emotion. Of pictures, the file says which one it is."""
+    files_of = {int(seq): parts.file_name(camera, n) for n, seq in enumerate(camera.seq)}
     groups = []
     for n, name in enumerate(camera.labels):
         own = sorted((p for p in portraits if p[0].camera == camera.name and p[0].emotion == name), key=_surest)
-        if not own:
-            continue
-        shown = []
+        shown: list[dict[str, Any]] = []
         for sample, jpeg in own:
-            where = f"picture {sample.seq + 1}" if along.unit == "picture" else f"face {sample.track}"
-            when = "" if along.unit == "picture" else f" · {parts.clock(sample.time)}"
+            still = along.unit == "picture"
+            about = percent(sample.confidence) + ("" if still else f" · {parts.clock(sample.time)}")
+            where = files_of.get(sample.seq, f"picture {sample.seq + 1}") if still else f"face {sample.track}"
             picture = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
-            shown.append(
-                f'<figure><img src="{picture}" alt="{escape(name)}, {where}">'
-                f"<figcaption>{percent(sample.confidence)}{when}<br>{where}</figcaption></figure>"
-            )
-        groups.append(
-            f'<div class="group" style="--c:{colour(name, n)}"><p><span class="swatch"></span>{escape(name)}</p>'
-            f'<div class="faces">{"".join(shown)}</div></div>'
-        )
-    return f'<div class="wide"><h3>Faces, the surest of each emotion</h3>{"".join(groups)}</div>' if groups else ""
+            shown.append({"picture": picture, "about": about, "where": where})
+        if shown:
+            groups.append({"name": name, "colour": colour(name, n), "faces": shown})
+    return groups
 
 
 def _surest(portrait: Portrait) -> tuple[float, int]:

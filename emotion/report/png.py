@@ -1,48 +1,62 @@
-"""A report's charts as PNG files, for documents that take no HTML. Drawn by OpenCV, on white."""
+"""A report's charts as PNG files, for documents that take no HTML. Drawn by Matplotlib, on white."""
 
+import importlib.util
 import re
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from emotion.report import figures
-from emotion.report.page import Told
-from emotion.report.parts import SPARE, SPARSE, clock, count, label, milliseconds, percent
-from emotion.report.portraits import Portrait
-from emotion.report.table import Camera
-from shared.errors import EmotionError
-from sink.output import Image
-from sink.text import Colour, fit, measure, write
+from emotion_stream.emotion.report import figures, parts
+from emotion_stream.emotion.report.figures import UNCERTAIN
+from emotion_stream.emotion.report.page import Told
+from emotion_stream.emotion.report.parts import SPARE, clock, count, label, milliseconds, percent
+from emotion_stream.emotion.report.portraits import Portrait
+from emotion_stream.emotion.report.table import Camera
+from emotion_stream.shared.errors import EmotionError
+from emotion_stream.sink.marks import mark
 
-WIDTH = 1600
-"""Pixels across."""
-PAD, LEFT = 40, 190
-"""Pixels: the margin, and where strips begin."""
-LETTERS = 0.75
-TEXT: Colour = (34, 28, 25)
-MUTED: Colour = (111, 97, 88)
-TRACK: Colour = (241, 236, 233)
-ACCENT: Colour = (216, 96, 37)
-UNSURE: Colour = (216, 210, 205)
+WIDTH, DOTS = 10.0, 160
+"""Inches across, and pixels of an inch."""
+TEXT, MUTED, TRACK, ACCENT, UNSURE = "#191c22", "#58616f", "#e9ecf1", "#2560d8", "#6b7585"
+STRIPES = "/////"
+CHARTS = ("latency", "timeline", "shares", "transitions", "faces")
+FEW_FILES = 30
+"""Pictures that a chart names by their files."""
+
+
+def check_library() -> None:
+    """
+    Raises:
+        EmotionError: what draws the charts is not installed.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise EmotionError("--png needs one more package: pip install 'emotion-stream[charts]'")
 
 
 @cache
-def _theme() -> dict[str, Colour]:
+def _theme() -> dict[str, str]:
     """The light theme's colours of emotions."""
-    light = (files("sink.web") / "static" / "theme.css").read_text().partition("@media")[0]
-    return {name: _bgr(code) for name, code in re.findall(r"--([a-z]+): (#[0-9a-f]{6})", light)}
+    light = (files("emotion_stream.sink.web") / "static" / "theme.css").read_text("utf-8").partition("@media")[0]
+    return dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6})", light))
 
 
-def _bgr(code: str) -> Colour:
-    return int(code[5:7], 16), int(code[3:5], 16), int(code[1:3], 16)
+def _style(name: str, index: int) -> dict[str, Any]:
+    """How a label's bar is filled: uncertain is striped, as on the page."""
+    if index == UNCERTAIN:
+        return {"facecolor": "white", "edgecolor": UNSURE, "hatch": STRIPES, "linewidth": 0}
+    return {"facecolor": _theme().get(name) or SPARE[index % len(SPARE)], "linewidth": 0}
 
 
-def _colour(name: str, index: int) -> Colour:
-    return UNSURE if index < 0 else _theme().get(name) or _bgr(SPARE[index % len(SPARE)])
+def paths(cameras: Sequence[Camera], directory: Path) -> list[Path]:
+    """All that `draw` may write. Pure."""
+    return [directory / f"{camera.name}-{name}.png" for camera in cameras for name in CHARTS]
 
 
 def draw(cameras: Sequence[Camera], told: Told, directory: Path) -> list[Path]:
@@ -56,153 +70,150 @@ def draw(cameras: Sequence[Camera], told: Told, directory: Path) -> list[Path]:
         own = [p for p in told.portraits if p[0].camera == camera.name]
         charts = {"latency": _latency(camera)}
         if len(camera.frame):
-            charts |= {
-                "timeline": _timeline(camera),
-                "shares": _shares(camera),
-                "transitions": _transitions(camera),
-            }
+            charts |= {"timeline": _timeline(camera), "shares": _shares(camera)}
+            if figures.axis(camera).unit != "picture":  # there, no face is seen twice
+                charts["transitions"] = _transitions(camera)
         if own:
             charts["faces"] = _faces(camera, own)
-        for name, image in charts.items():
+        for name, chart in charts.items():
             path = directory / f"{camera.name}-{name}.png"
-            done, data = cv2.imencode(".png", image)
-            if not done:
-                raise EmotionError(f"{path} cannot be encoded")
-            path.write_bytes(data.tobytes())
+            path.write_bytes(mark(_encoded(chart)))
             written.append(path)
     return written
 
 
-def _canvas(height: int, title: str) -> Image:
-    out = np.full((height, WIDTH, 3), 255, np.uint8)
-    _text(out, title, PAD, 46, 1.0)
-    return out
+def _encoded(chart: Any) -> bytes:
+    data = BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # letters that its font has not are drawn as boxes
+        chart.savefig(data, format="png", dpi=DOTS)
+    return data.getvalue()
 
 
-def _text(out: Image, text: str, x: float, y: float, scale: float = LETTERS, colour: Colour = TEXT) -> None:
-    """A line of text whose middle is at height `y`. OpenCV has ASCII letters only."""
-    line = measure(text.encode("ascii", "replace").decode(), scale)
-    write(out, line, round(x) - line.pad, round(y - line.size[1] / 2), colour)
+def _chart(height: float, title: str) -> tuple[Any, Any]:
+    """A figure of so many inches, and its axes without a frame."""
+    from matplotlib.figure import Figure  # an extra: only where charts are asked for
+
+    chart = Figure(figsize=(WIDTH, height), facecolor="white", layout="constrained")
+    axes = chart.subplots()
+    axes.set_title(title, loc="left", color=TEXT, fontsize=13, pad=12)
+    axes.tick_params(length=0, colors=TEXT)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    return chart, axes
 
 
-def _right(out: Image, text: str, x: float, y: float, colour: Colour = MUTED) -> None:
-    line = measure(text, LETTERS)
-    _text(out, text, x - line.width, y, LETTERS, colour)
-
-
-def _box(out: Image, x: float, y: float, right: float, bottom: float, colour: Colour) -> None:
-    cv2.rectangle(
-        out, (round(x), round(y)), (max(round(x), round(right) - 1), round(bottom) - 1), colour, cv2.FILLED
-    )
-
-
-def _timeline(camera: Camera) -> Image:
+def _timeline(camera: Camera) -> Any:
     along = figures.axis(camera)
     lives = figures.longest(figures.lives(camera, along))
-    area, lane = 240, 34
-    out = _canvas(120 + area + lane * len(lives) + 130, f"{camera.name}: emotions over time")
-    room = WIDTH - PAD - LEFT
+    area, how = 5.0, "by picture" if along.unit == "picture" else "over time"
+    chart, axes = _chart(
+        3.2 + 0.28 * len(lives),
+        f"{camera.name}: emotions {how}",
+    )
     means, _ = figures.over_time(camera, along)
-    top = 90
-    _box(out, LEFT, top, WIDTH - PAD, top + area, TRACK)
-    for i, mean in enumerate(means):
-        floor = top + area
-        for n, share in enumerate(mean):
-            if share >= SPARSE:
-                x = LEFT + room * i / len(means)
-                _box(out, x, floor - area * share, x + room / len(means) + 1, floor, _colour(camera.labels[n], n))
-                floor -= area * share
-    _right(out, "all faces", LEFT - 12, top + area / 2)
-    y = top + area + 14
-    for life in lives:
-        _box(out, LEFT, y, WIDTH - PAD, y + lane - 6, TRACK)
-        for part in life.stretches:
-            a, b = (LEFT + room * along.share(at) for at in (part.start, part.end))
-            _box(out, a, y, max(b, a + 1), y + lane - 6, _colour(label(camera, part.label), part.label))
-        _right(out, f"face {life.track}", LEFT - 12, y + lane / 2 - 3)
-        y += lane
-    ends = (f"{along.start + 1:.0f}", f"{along.end:.0f}") if along.unit == "picture" else (
-        clock(along.start), clock(along.end)
-    )  # fmt: skip
-    _text(out, ends[0], LEFT, y + 18, LETTERS, MUTED)
-    _right(out, ends[1], WIDTH - PAD, y + 18)
-    x = float(LEFT)
+    edges = np.linspace(along.start, along.end, len(means) + 1)
+    axes.barh(-area / 2, along.end - along.start, area, along.start, facecolor=TRACK)
+    floor = np.full(len(means), -area)
     for n, name in enumerate(camera.labels):
-        _box(out, x, y + 52, x + 22, y + 74, _colour(name, n))
-        _text(out, name, x + 30, y + 63)
-        x += 30 + measure(name, LETTERS).width + 34
-    return out
+        tall = np.nan_to_num(means[:, n]) * area
+        axes.bar(edges[:-1], tall, np.diff(edges), floor, align="edge", **_style(name, n))
+        floor += tall
+    places, names = [-area / 2], ["all faces"]
+    for row, life in enumerate(lives, 1):
+        y = -area - row
+        axes.barh(y, along.end - along.start, 0.75, along.start, facecolor=TRACK)
+        for part in life.stretches:
+            axes.barh(y, part.end - part.start, 0.75, part.start, **_style(label(camera, part.label), part.label))
+        places.append(y)
+        names.append(f"face {life.track}")
+    axes.set_yticks(places, names)
+    axes.set_xlim(along.start, along.end)
+    axes.set_ylim(-area - len(lives) - 0.6, 0.1)
+    if along.unit == "picture" and len(camera.seq) <= FEW_FILES:
+        files_named = [parts.file_name(camera, n) for n in range(len(camera.seq))]
+        axes.set_xticks(along.at + 0.5, files_named, rotation=40, ha="right", fontsize=8)
+    else:
+        axes.xaxis.set_major_formatter(
+            lambda at, _: str(int(at) + 1) if along.unit == "picture" else clock(max(0.0, at))
+        )
+    from matplotlib.patches import Patch
+
+    shown = [*range(len(camera.labels)), *([UNCERTAIN] if camera.uncertain.any() else [])]
+    patches = [Patch(label=label(camera, n), **_style(label(camera, n), n)) for n in shown]
+    chart.legend(handles=patches, loc="outside lower center", ncols=len(shown), frameon=False, fontsize=9)
+    return chart
 
 
-def _shares(camera: Camera) -> Image:
+def _shares(camera: Camera) -> Any:
     found = figures.shares(camera)
-    out = _canvas(100 + 52 * len(found), f"{camera.name}: shares of {count(len(camera.frame))} sightings")
+    title = f"{camera.name}: shares of {count(len(camera.frame))} sightings"
+    chart, axes = _chart(0.9 + 0.38 * len(found), title)
     for row, (n, share) in enumerate(found):
-        y, name = 86 + 52 * row, label(camera, n)
-        right = WIDTH - PAD - 130
-        _right(out, name, LEFT - 12, y + 18, TEXT)
-        _box(out, LEFT, y, right, y + 36, TRACK)
-        _box(out, LEFT, y, LEFT + (right - LEFT) * share, y + 36, _colour(name, n))
-        _right(out, f"{100 * share:.1f} %", WIDTH - PAD, y + 18, TEXT)
-    return out
+        axes.barh(-row, 100, 0.7, facecolor=TRACK)
+        axes.barh(-row, 100 * share, 0.7, **_style(label(camera, n), n))
+        axes.text(101, -row, f"{100 * share:.1f} %", va="center", color=TEXT)
+    axes.set_yticks([-row for row in range(len(found))], [label(camera, n) for n, _ in found])
+    axes.set_xticks([])
+    axes.set_xlim(0, 110)
+    return chart
 
 
-def _transitions(camera: Camera) -> Image:
+def _transitions(camera: Camera) -> Any:
     lives = figures.lives(camera, figures.axis(camera))
     counts = figures.transitions(lives, len(camera.labels))
-    side, wide = 76, 170
-    out = _canvas(170 + side * len(counts), f"{camera.name}: changes of emotion, from row to column")
+    chart, axes = _chart(1.4 + 0.55 * len(counts), f"{camera.name}: changes of emotion, from row to column")
     top = max(1, int(counts.max()))
-    for a, name in enumerate(camera.labels):
-        y = 140 + side * a
-        _right(out, name, LEFT - 12, y + side / 2, TEXT)
-        heading = fit(name, LETTERS, wide)
-        _text(out, name, LEFT + wide * a + (wide - heading.width) / 2, 116, LETTERS, MUTED)
-        for b in range(len(counts)):
-            x = LEFT + wide * b
-            if a == b:
-                continue
-            strength = 0.6 * counts[a, b] / top
-            mixed = tuple(round(t + (c - t) * strength) for t, c in zip(TRACK, ACCENT, strict=True))
-            _box(out, x, y, x + wide - 4, y + side - 4, (mixed[0], mixed[1], mixed[2]))
-            if counts[a, b]:
-                text = count(int(counts[a, b]))
-                _text(out, text, x + (wide - measure(text, LETTERS).width) / 2, y + side / 2)
-    return out
+    ground, full = (np.array([int(c[i : i + 2], 16) for i in (1, 3, 5)]) / 255 for c in (TRACK, ACCENT))
+    cells = ground + (full - ground) * 0.6 * (counts / top)[:, :, np.newaxis]
+    cells[np.eye(len(counts), dtype=bool)] = 1.0
+    axes.imshow(cells, aspect="auto")
+    for a, b in np.argwhere(counts):
+        axes.text(b, a, count(int(counts[a, b])), ha="center", va="center", color=TEXT)
+    axes.set_xticks(range(len(counts)), camera.labels)
+    axes.set_yticks(range(len(counts)), camera.labels)
+    axes.xaxis.tick_top()
+    return chart
 
 
-def _latency(camera: Camera) -> Image:
+def _latency(camera: Camera) -> Any:
     found = figures.latency(camera)
-    out = _canvas(460, f"{camera.name}: latency from capture to result")
-    floor, room = 360, WIDTH - 2 * PAD
-    width = room / len(found.counts)
-    for i, n in enumerate(found.counts):
-        height = 260 * n / max(found.counts)
-        if n:
-            _box(out, PAD + i * width, floor - max(height, 2), PAD + (i + 1) * width - 3, floor, ACCENT)
-    _box(out, PAD, floor, WIDTH - PAD, floor + 2, MUTED)
-    _text(out, "0", PAD, floor + 24, LETTERS, MUTED)
-    _right(out, milliseconds(found.top), WIDTH - PAD, floor + 24)
-    told = f"p50 {milliseconds(found.p50)}, p95 {milliseconds(found.p95)}, p99 {milliseconds(found.p99)}"
-    _text(out, told, PAD, floor + 68)
-    return out
+    chart, axes = _chart(2.9, f"{camera.name}: latency from capture to result")
+    edges = np.linspace(0, found.top, len(found.counts) + 1)
+    axes.bar(edges[:-1], found.counts, np.diff(edges) * 0.86, align="edge", facecolor=ACCENT)
+    axes.spines["bottom"].set_visible(True)
+    axes.set_yticks([])
+    axes.set_xlim(0, found.top)
+    axes.xaxis.set_major_formatter(lambda at, _: "0" if at <= 0 else milliseconds(at))
+    axes.set_xlabel(parts.told_latency(found, len(camera.latency)), color=TEXT, loc="left")
+    return chart
 
 
-def _faces(camera: Camera, portraits: Sequence[Portrait]) -> Image:
-    tile, step = 150, 162
-    across = (WIDTH - PAD - LEFT) // step
+def _faces(camera: Camera, portraits: Sequence[Portrait]) -> Any:
+    from matplotlib.figure import Figure
+
+    across = 8
     rows: list[tuple[str, Sequence[Portrait]]] = []
     for name in camera.labels:
         own = sorted((p for p in portraits if p[0].emotion == name), key=lambda p: -p[0].confidence)
         rows += [(name if i == 0 else "", own[i : i + across]) for i in range(0, len(own), across)]
-    out = _canvas(100 + 196 * len(rows), f"{camera.name}: faces, the surest of each emotion")
+    stills = figures.axis(camera).unit == "picture"
+    of = {int(seq): parts.file_name(camera, n) for n, seq in enumerate(camera.seq)}
+    tall = 0.9 + (1.75 if stills else 1.6) * len(rows)
+    chart = Figure(figsize=(WIDTH, tall), facecolor="white")
+    chart.text(0.01, 1 - 0.3 / tall, f"{camera.name}: faces, the surest of each emotion", color=TEXT, fontsize=13)
+    grid = chart.subplots(len(rows), across, squeeze=False)
+    chart.subplots_adjust(0.01, 0.4 / tall, 0.99, 1 - 0.75 / tall, wspace=0.08, hspace=0.55)
+    for axes in grid.flat:
+        axes.axis("off")
     for r, (name, row) in enumerate(rows):
-        y = 90 + 196 * r
-        _right(out, name, LEFT - 16, y + 20, TEXT)
         for i, (sample, jpeg) in enumerate(row):
-            x = LEFT + i * step
+            axes = grid[r, i]
             image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
             if image is not None:
-                out[y : y + tile, x : x + tile] = cv2.resize(image, (tile, tile), interpolation=cv2.INTER_CUBIC)
-            _text(out, percent(sample.confidence), x, y + tile + 18, 0.6, MUTED)
-    return out
+                axes.imshow(image[:, :, ::-1])
+            where = f"\n{of.get(sample.seq, '')[: parts.LONGEST_NAME]}" if stills else ""
+            told = f"{percent(sample.confidence)}{where}"
+            axes.text(0, -0.04, told, transform=axes.transAxes, fontsize=8, color=MUTED, va="top")
+        grid[r, 0].text(0, 1.03, name, transform=grid[r, 0].transAxes, color=TEXT, fontsize=10, va="bottom")
+    return chart

@@ -6,16 +6,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Event
 
-from emotion.analyzer import Nobody, pixels
-from emotion.report.table import Camera
-from producer.files import Video
-from producer.folder import read_picture
-from producer.source import Context, Image
-from producer.spec import IMAGE_SUFFIXES, SourceSpec
-from shared.errors import EmotionError
-from shared.messages import Box
-from sink.faces import SMALLEST, Choice, Sample, cut, paths
-from sink.privacy import pixelate
+from emotion_stream.emotion.report.table import Camera
+from emotion_stream.producer.pictures.pixels import pixels
+from emotion_stream.producer.pictures.source import Context, Image, Nobody
+from emotion_stream.producer.sources.files import Video
+from emotion_stream.producer.sources.folder import read_picture
+from emotion_stream.producer.sources.kinds import IMAGE_SUFFIXES
+from emotion_stream.producer.sources.spec import SourceSpec
+from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.messages.types import Box
+from emotion_stream.sink.drawing.privacy import pixelate
+from emotion_stream.sink.outputs.faces import SMALLEST, Choice, Sample, cut, paths
 
 log = logging.getLogger(__name__)
 

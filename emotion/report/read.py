@@ -8,10 +8,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from shared.errors import EmotionError
-from sink import csv_table
-from sink import sqlite as database
-from sink.csv_table import PREFIX
+from emotion_stream.shared.errors import EmotionError
+from emotion_stream.sink.outputs import csv_table
+from emotion_stream.sink.outputs import sqlite as database
+from emotion_stream.sink.outputs.csv_table import PREFIX
 
 Record = Mapping[str, Any]
 """A frame as `sink.output.as_json` tells it; of faces, without what no report needs."""

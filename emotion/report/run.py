@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emotion.report.command import check, of_run
-from shared.errors import UsageError
-from sink.outputs import Spec, files, parse
+from emotion_stream.emotion.report.command import of_run
+from emotion_stream.sink.catalogue import Spec, parse
 
 READABLE = ("jsonl", "sqlite", "csv")
 
@@ -44,29 +43,16 @@ class Gathered:
             extra.append(f"faces={faces}")
         return Gathered((*outputs, *extra), own or results, kept or faces, Path(report))
 
-    def write(self, notice: str, summary: Mapping[str, Any]) -> None:
-        """Write the report, if one is wanted.
+    def write(self, notice: str, summary: Mapping[str, Any], labels: str) -> None:
+        """Write the report, if one is wanted. `labels` tells by which rules faces got theirs.
 
         Raises:
             EmotionError: there are no results, or it cannot be written.
         """
         if self.target is not None:
             missing = {"missing": summary["missing"]} if summary["missing"] else {}
-            of_run(self.results, self.faces, self.target, notice, {**summary["dropped"], **missing})
-
-
-def check_report(report: str | None, outputs: Sequence[str]) -> None:
-    """Refuse a report that cannot be written, before anything starts.
-
-    Raises:
-        UsageError: it is an output, too.
-        EmotionError: there is no such folder, or it is a folder.
-    """
-    if report is None:
-        return
-    check(Path(report))
-    if any(name != "-" and Path(name).resolve() == Path(report).resolve() for name in files(outputs)):
-        raise UsageError(f"--report {report} is an output, too: name another file")
+            dropped = {**summary["dropped"], **missing}
+            of_run(self.results, self.faces, self.target, notice, dropped, labels, summary["events"])
 
 
 def _is_ordinary(spec: Spec) -> bool:

@@ -1,4 +1,4 @@
-"""Results as columns, a camera at a time: an hour of video is 100,000 frames, which are a few megabytes so."""
+"""Results as columns, one camera at a time, so that an hour of video (100,000 frames) takes a few megabytes."""
 
 from array import array
 from collections import Counter
@@ -9,9 +9,9 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from emotion.report.read import Record
-from shared.errors import EmotionError
-from shared.messages import Box
+from emotion_stream.emotion.report.read import Record
+from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.messages.types import Box
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]

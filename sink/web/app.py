@@ -8,12 +8,15 @@ from typing import Annotated, Literal
 from fastapi import FastAPI, HTTPException, Path, Query, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
-from shared import __version__
-from sink.csv_table import as_csv
-from sink.output import Result, as_json
-from sink.web.assets import Asset
-from sink.web.hub import Hub, Lane
-from sink.web.live import (
+from emotion_stream import __version__
+from emotion_stream.sink.outputs.csv_table import as_csv
+from emotion_stream.sink.results.history import MOST_POINTS
+from emotion_stream.sink.results.output import Result, as_json
+from emotion_stream.sink.web.flight import Flight, Flights
+from emotion_stream.sink.web.http.assets import Asset
+from emotion_stream.sink.web.http.paths import is_proxied
+from emotion_stream.sink.web.hub import Hub, Lane
+from emotion_stream.sink.web.live import (
     BOUNDARY,
     Bell,
     LiveResponse,
@@ -26,8 +29,8 @@ from sink.web.live import (
     follow,
     written,
 )
-from sink.web.model import CameraStatus, RunStatus
-from sink.web.pictures import SNAPSHOT_QUALITY, Gallery
+from emotion_stream.sink.web.model import CameraHistory, CameraStatus, RunStatus
+from emotion_stream.sink.web.pictures import SNAPSHOT_QUALITY, Gallery
 
 ABOUT = """What the page shows, for programs. Nothing here changes anything.
 
@@ -39,19 +42,36 @@ MJPEG = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
 Camera = Annotated[str, Path(description="name of a camera", max_length=64)]
 Cameras = Annotated[list[str] | None, Query(description="only these cameras; repeat for several", max_length=256)]
 Width = Annotated[int, Query(ge=0, le=16384, description="widest picture wanted, in pixels; 0: as wide as it is")]
+Viewer = Annotated[
+    str, Query(pattern="^[A-Za-z0-9_-]{0,64}$", description="a name that nobody else has, to tell `/api/seen` by")
+]
 Fps = Annotated[float, Query(gt=0, le=60, description="most results and pictures of one camera per second")]
 
 
 def make_app(
-    hub: Hub, gallery: Gallery, bell: Callable[[], Bell], seats: Seats, assets: dict[str, Asset]
+    hub: Hub,
+    gallery: Gallery,
+    bell: Callable[[], Bell],
+    seats: Seats,
+    assets: dict[str, Asset],
+    root_path: str = "",
 ) -> FastAPI:
     """The application; all of it runs in one event loop.
 
     Args:
         bell: gives that loop's bell.
         seats: for the streams that may be open at once.
+        root_path: below which path a proxy serves all this, "" or "/path".
     """
-    app = FastAPI(title="Emotion Stream", version=__version__, description=ABOUT, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Emotion Stream",
+        version=__version__,
+        description=ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        servers=[{"url": root_path}] if root_path else None,
+    )
+    flights = Flights()
 
     def known(camera: str) -> Lane:
         lane = hub.find(camera)
@@ -59,10 +79,12 @@ def make_app(
             raise HTTPException(404, f"there is no camera {camera!r}")
         return lane
 
-    def live(wish: Wish, form: Callable[[Message], bytes], kind: str, before: bytes = b"") -> LiveResponse:
+    def live(
+        wish: Wish, form: Callable[[Message], bytes], kind: str, before: bytes = b"", flight: Flight | None = None
+    ) -> LiveResponse:
         if not seats.take():
             raise HTTPException(503, f"{seats.most} viewers are here already: --web-viewers allows more")
-        content: AsyncGenerator[bytes] = written(follow(hub, gallery, bell(), wish), form, before)
+        content: AsyncGenerator[bytes] = written(follow(hub, gallery, bell(), wish, flight), form, before, flight)
         return LiveResponse(content, kind, seats)
 
     def asset(name: str, request: Request) -> Response:
@@ -98,26 +120,63 @@ def make_app(
     async def cameras() -> list[CameraStatus]:
         return hub.status().cameras
 
+    @app.get("/api/history", summary="What a camera has shown since the run began")
+    async def history(
+        camera: Annotated[str, Query(description="name of a camera", max_length=64)],
+        start: Annotated[float | None, Query(alias="from", description="default: the beginning")] = None,
+        end: Annotated[float | None, Query(alias="to", description="default: now")] = None,
+        points: Annotated[int, Query(ge=1, le=MOST_POINTS, description="most points wanted")] = 300,
+    ) -> CameraHistory:
+        """Counts and mean probabilities, as fine as they still are: seconds of the last ten minutes, ten seconds
+        of the last 2.5 hours, minutes of the last 15, coarser before. `from`, `to` and all times are seconds since
+        1970 of a live camera, and seconds of the medium of a file (`axis`). It survives the sink, which keeps it
+        in Redis, 256 KB a camera at the most, without pictures."""
+        known(camera)
+        told = hub.histories.told(camera, start, end, points)
+        return CameraHistory.model_validate(told or {"camera": camera})
+
     @app.get("/api/events", response_class=Response, responses=_is(EVENTS), summary="Results as they come")
-    async def events(camera: Cameras = None, fps: Fps = 30.0) -> Response:
+    async def events(camera: Cameras = None, fps: Fps = 30.0, viewer: Viewer = "") -> Response:
         """Server-sent events. `result`: a frame, in the form of the JSON lines; `status`: as `/api/run`, once a
         second; `timeline`: points of a second each, `[time, probability, ...]`, or `[time]` where nobody was seen;
-        `end`: the run is over. Who reads slowly gets the newest and skips the rest."""
-        return live(Wish(frozenset(camera or ()), fps=fps), as_event, EVENTS)
+        `event`: the `camera`, and the `event` as docs/reference/events.md tells it, the last 500 at first;
+        `end`: the run is over; `restart`: the sink stops, and the run goes on: come again. Who reads slowly
+        gets the newest and skips the rest."""
+        return live(
+            Wish(frozenset(camera or ()), fps=fps),
+            as_event,
+            EVENTS,
+            flight=flights.begin(viewer, proxied=False) if viewer else None,
+        )
 
     @app.get("/api/live", response_class=Response, responses=_is(RECORDS), summary="Results and pictures")
-    async def results_and_pictures(camera: Cameras = None, width: Width = 640, fps: Fps = 30.0) -> Response:
+    async def results_and_pictures(
+        request: Request, camera: Cameras = None, width: Width = 640, fps: Fps = 30.0, viewer: Viewer = ""
+    ) -> Response:
         """Everything over one connection, because browsers open no more than six to one server. Records: two
         lengths of 32 bits (big-endian), a JSON object, and the JPEG that belongs to it or nothing. The object is
         the `data` of an event of `/api/events` with its `kind`, or a `picture`: `camera`, `epoch`, `seq`, `width`,
-        and `boxes`, where faces are in it by track, in pixels of the whole frame, which is `width` wide."""
+        and `faces`, what to draw over it. Nothing is drawn in the JPEG; the faces are those of the same frame: of
+        each `track`, `box`, `landmarks`, `emotion`, `confidence`, `uncertain`, and `missed`, which says that it
+        was found a moment ago but not in this frame. Boxes and landmarks are in pixels of the whole frame, which
+        is `width` wide. With `--blur-faces`, faces are hidden in the JPEG, as everywhere."""
         wish = Wish(frozenset(camera or ()), pictures=True, width=width, fps=fps)
-        return live(wish, as_record, RECORDS)
+        return live(wish, as_record, RECORDS, flight=flights.begin(viewer, proxied=is_proxied(request)))
+
+    @app.get("/api/seen", status_code=204, summary="Say how much of a stream has come")
+    async def seen(viewer: Viewer, number: Annotated[int, Query(ge=0, description="messages so far")]) -> Response:
+        """For viewers of `/api/events` and `/api/live` that have given themselves a name there (`viewer`): proxies
+        between take everything at once, and only the viewer itself knows that it is slow. Who is more than a
+        second behind what it was sent gets nothing more until it has caught up, and then the newest. Two times a
+        second is enough. Behind a proxy, who does not tell gets pictures at 30 kB/s from `/api/live`."""
+        flights.arrived(viewer, number)
+        return Response(status_code=204)
 
     @app.get("/stream/{camera}.mjpg", response_class=Response, responses=_is(MJPEG), summary="Live pictures")
     async def stream(camera: Camera, width: Width = 0, fps: Fps = 30.0) -> Response:
-        """Motion JPEG, as an `<img>` or a video player shows it; a slow viewer skips frames."""
-        wish = Wish(frozenset([known(camera).name]), False, True, width, fps, header=True)
+        """Motion JPEG with the faces drawn in, as an `<img>` or a video player shows it; a slow viewer skips
+        frames."""
+        wish = Wish(frozenset([known(camera).name]), False, True, width, fps, annotated=True)
         return live(wish, as_part, MJPEG, f"--{BOUNDARY}\r\n".encode())
 
     @app.get("/snapshot/{camera}.jpg", response_class=Response, responses=_is("image/jpeg"), summary="A picture")
@@ -127,7 +186,7 @@ def make_app(
         hub.glance()
         if shot is None:
             raise HTTPException(503, f"there is no picture of {camera} yet", {"Retry-After": "1"})
-        jpeg = await gallery.jpeg(shot, width, header=True, quality=SNAPSHOT_QUALITY)
+        jpeg = await gallery.jpeg(shot, width, annotated=True, quality=SNAPSHOT_QUALITY)
         at = datetime.fromtimestamp(shot.result.info.captured_at, UTC)
         return Response(
             jpeg, media_type="image/jpeg", headers=_named(f"{camera}-{at:%Y%m%d-%H%M%S}.jpg", "inline")

@@ -11,11 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from shared.messages import FrameInfo
-from sink.monitor import Report
-from sink.output import Image, Result
-from sink.web.model import CameraStatus, Latency, RunStatus, State
-from sink.web.timeline import Point, Timeline
+from emotion_stream.shared.messages.signal import Signal
+from emotion_stream.shared.messages.types import FrameInfo, Mode
+from emotion_stream.sink.events.event import Event
+from emotion_stream.sink.results.history import Histories
+from emotion_stream.sink.results.monitor import Report
+from emotion_stream.sink.results.output import Image, Result
+from emotion_stream.sink.web.model import CameraStatus, Latency, RunStatus
+from emotion_stream.sink.web.timeline import Point, Timeline
 
 RECENT = 10.0
 """Seconds that rates and latencies are measured over."""
@@ -29,6 +32,10 @@ LINGER = 5.0
 KEPT_FRAMES = 20_000
 KEPT_FACES = 60_000
 """Results kept for download at the most."""
+
+
+KEPT_EVENTS = 500
+"""Events of a camera kept for viewers who come later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +65,23 @@ class Lane:
     missing: int = 0
     recent: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=2000))
     timeline: Timeline = field(default_factory=Timeline)
+    events: deque[Event] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
+    told: int = 0
     ended: bool = False
+    signal: Signal | None = None
+    begun: float = field(default_factory=time.time)
+    ended_at: float = 0.0
 
 
 class Hub:
-    """The newest results and pictures of all cameras. `cameras` are shown before their first frame comes."""
+    """The newest results and pictures of all cameras. `cameras` are shown before their first frame comes, in this
+    order; others follow them by name."""
 
     def __init__(self, cameras: Sequence[str] = (), notice: str = "", clock: Callable[[], float] = time.monotonic):
         self._clock = clock
         self._lock = threading.Lock()
         self._lanes = {name: Lane(name) for name in cameras}
+        self._given = len(self._lanes)
         self._kept: deque[Result] = deque()
         self._kept_faces = 0
         self._report: Report | None = None
@@ -75,7 +89,8 @@ class Hub:
         self._watchers = 0
         self._asked_at = -math.inf
         self._labels: tuple[str, ...] = ()
-        self.ended = False
+        self.histories = Histories()
+        self.ended = self.left = False
         self.changed: Callable[[], None] = lambda: None
         """Called by the sink's thread when there is something new."""
 
@@ -122,25 +137,65 @@ class Hub:
                 lane.dropped[reason] = lane.dropped.get(reason, 0) + count
                 self._hear(lane, self._clock())
 
+    def remember(self, histories: Histories) -> None:
+        """Go on where an earlier process stopped: with its counters and the last minutes of its timelines."""
+        with self._lock:
+            self.histories = histories
+            for lane in self._lanes.values():
+                _recall(lane, histories)
+        self.changed()
+
+    def tell(self, event: Event) -> None:
+        """Keep an event for the viewers."""
+        with self._lock:
+            lane = self._lane(event.camera)
+            lane.events.append(event)
+            lane.told += 1
+        self.changed()
+
     def report(self, report: Report) -> None:
         """Take note of how the pipeline does."""
         with self._lock:
             self._report = report
             for name, lane in self._lanes.items():
+                if name in report.ended and not lane.ended:
+                    lane.ended_at = time.time()
                 lane.ended = name in report.ended
+                lane.signal = report.signals.get(name, lane.signal)
+        self.changed()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all cameras have come to their end for good. A live one is told to have whenever its producer is
+        stopped, also where everything is only restarted."""
+        with self._lock:
+            lanes = self._lanes.values()
+            return bool(lanes) and all(lane.ended and _mode(lane) == "lossless" for lane in lanes)
+
+    def leave(self) -> None:
+        """This process ends, and the run goes on: viewers should come again."""
+        self.left = True
         self.changed()
 
     def end(self) -> None:
         """Nothing more will come."""
         with self._lock:
             for lane in self._lanes.values():
+                lane.ended_at = lane.ended_at if lane.ended else time.time()
                 lane.ended = True
                 lane.timeline.end()
             self.ended = True
         self.changed()
 
     def _lane(self, camera: str) -> Lane:
-        return self._lanes.setdefault(camera, Lane(camera))
+        if camera not in self._lanes:
+            self._lanes[camera] = Lane(camera)
+            _recall(self._lanes[camera], self.histories)
+        return self._lanes[camera]
+
+    def _in_order(self) -> list[Lane]:
+        lanes = list(self._lanes.values())
+        return lanes[: self._given] + sorted(lanes[self._given :], key=lambda lane: lane.name)
 
     def _hear(self, lane: Lane, now: float) -> None:
         gap = now - lane.heard_at
@@ -179,9 +234,9 @@ class Hub:
         return self._lanes.get(camera)
 
     def lanes(self) -> list[Lane]:
-        """All cameras by name, as `find` gives them."""
+        """All cameras in order, as `find` gives them."""
         with self._lock:
-            return sorted(self._lanes.values(), key=lambda lane: lane.name)
+            return self._in_order()
 
     def results(self, cameras: Iterable[str] = ()) -> list[Result]:
         """What was shown lately, oldest first; of these cameras only, if any are named."""
@@ -196,11 +251,18 @@ class Hub:
             timeline = self._lanes[camera].timeline
             return timeline, timeline.since(age, closed)
 
+    def events(self, camera: str, told: int) -> tuple[int, list[Event]]:
+        """How many events a camera has had, and those since a viewer who has seen `told` of them."""
+        with self._lock:
+            lane = self._lanes[camera]
+            lacking = lane.told - told
+            return lane.told, list(lane.events)[-lacking:] if lacking > 0 else []
+
     def status(self) -> RunStatus:
-        """How the run does, with all cameras by name."""
+        """How the run does, with all cameras in order."""
         now = self._clock()
         with self._lock:
-            cameras = [self._status(lane, now) for lane in sorted(self._lanes.values(), key=lambda x: x.name)]
+            cameras = [self._status(lane, now) for lane in self._in_order()]
             recent = [latency for lane in self._lanes.values() for latency in _recent(lane, now)]
             report = self._report
             stats = report.stats if report else None
@@ -226,11 +288,17 @@ class Hub:
         recent = _recent(lane, now)
         info = lane.result.info if lane.result else None
         since = min(RECENT, now - lane.recent[0][0]) if recent else 0.0
+        wall = time.time()
+        signal = _signal(lane, now, wall)
         return CameraStatus(
             name=lane.name,
-            source=info.source if info else "",
+            display_name=info.called if info else lane.name,
+            source=info.source if info else signal.source,
             mode=info.mode if info else None,
-            state=_state(lane, now),
+            state=signal.state,
+            reason=signal.said(wall),
+            since=round(signal.since, 3),
+            retry_s=signal.retry_s(wall),
             age_seconds=round(now - lane.shown_at, 2) if lane.result else None,
             width=info.width if info else 0,
             height=info.height if info else 0,
@@ -244,14 +312,37 @@ class Hub:
         )
 
 
-def _state(lane: Lane, now: float) -> State:
+def _recall(lane: Lane, histories: Histories) -> None:
+    """Go on where an earlier process stopped, if one was there."""
+    history = histories.find(lane.name)
+    if history is None or lane.number:
+        return
+    lane.frames, lane.errors, lane.missing = history.frames, history.errors, history.missing
+    lane.dropped = dict(history.dropped)
+    lane.timeline.restore(history)
+
+
+def _mode(lane: Lane) -> Mode | None:
+    return lane.result.info.mode if lane.result else None
+
+
+def _signal(lane: Lane, now: float, wall: float) -> Signal:
+    """How a camera does: what its producer tells, and, where that tells of no trouble, what is seen here."""
+    told = lane.signal
+    source = told.source if told else ""
     if lane.ended:
-        return "ended"
+        return Signal("ended", None, lane.ended_at, source)
+    if told is not None and told.state not in ("live", "ended"):
+        return told
     if lane.result is None:
-        return "waiting"
-    if now - lane.heard_at <= max(QUIET, 3 * lane.gap):
-        return "live"
-    return "no signal" if lane.result.info.mode == "live" else "waiting"
+        return Signal("waiting", "no result yet", told.since if told else lane.begun, source)
+    silent = now - lane.heard_at
+    since = wall - silent
+    if silent <= max(QUIET, 3 * lane.gap):
+        return Signal("live", None, told.since if told else lane.begun, source)
+    if lane.result.info.mode == "live":
+        return Signal("lost", "no pictures come", since, source)
+    return Signal("paused", "nothing new", since, source)
 
 
 def _recent(lane: Lane, now: float) -> list[float]:

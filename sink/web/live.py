@@ -11,19 +11,24 @@ from typing import Any
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from sink.output import as_json
-from sink.web.hub import Hub, Lane
-from sink.web.pictures import Gallery
+from emotion_stream.sink.events.event import as_json as event_as_json
+from emotion_stream.sink.results.output import Result, as_json
+from emotion_stream.sink.web.flight import Flight
+from emotion_stream.sink.web.hub import Hub, Lane
+from emotion_stream.sink.web.pictures import Gallery
 
 STATUS_EVERY = 1.0
+LATE_POLL = 0.1
 EARLY = 0.85
 """Share of the time between two pictures after which the next may go: frames do not come on the dot."""
 BOUNDARY = "frame"
+UNBUFFERED = {"X-Accel-Buffering": "no", "Cache-Control": "no-store, no-transform"}
+"""Asks proxies to pass a stream on as it comes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`kind` is status, result, timeline, picture or end; `body` is the JPEG of a picture."""
+    """`kind` is status, result, timeline, event, picture, restart or end; `body` is the JPEG of a picture."""
 
     kind: str
     data: Any
@@ -32,16 +37,18 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a viewer wants: cameras (none named: all), how wide pictures are at the most, how often."""
+    """What a viewer wants: cameras (none named: all), how wide pictures are at the most, how often, and whether
+    faces are drawn in them."""
 
     cameras: frozenset[str] = frozenset()
     results: bool = True
     pictures: bool = False
     width: int = 0
     fps: float = 30.0
-    header: bool = False
+    annotated: bool = False
 
     def includes(self, lane: Lane) -> bool:
+        """Whether the viewer wants this camera."""
         return not self.cameras or lane.name in self.cameras
 
 
@@ -54,6 +61,7 @@ class Bell:
         self._rung = False
 
     def ring(self) -> None:
+        """Wake the viewers; does nothing once their event loop has ended."""
         if not self._rung:
             self._rung = True
             try:
@@ -71,6 +79,23 @@ class Bell:
         await asyncio.wait([self._next], timeout=max(0.0, seconds))
 
 
+def outlines(result: Result) -> list[dict[str, Any]]:
+    """What is drawn over the picture of this very frame, for each face; boxes and landmarks in pixels of the whole
+    frame. Pure."""
+    return [
+        {
+            "track": face.track,
+            "box": [face.box.x, face.box.y, face.box.width, face.box.height],
+            "landmarks": face.landmarks and [[round(x, 1), round(y, 1)] for x, y in face.landmarks],
+            "emotion": result.emotion(face),
+            "confidence": round(face.confidence, 4),
+            "uncertain": face.uncertain,
+            "missed": face.missed > 0,
+        }
+        for face in result.drawn
+    ]
+
+
 @dataclass(slots=True)
 class _Seen:
     """What a viewer has had of one camera."""
@@ -80,6 +105,7 @@ class _Seen:
     due: float = 0.0
     age: int = -1
     closed: int = 0
+    told: int = 0
 
 
 @dataclass(slots=True)
@@ -111,10 +137,10 @@ class _Follower:
         if self.wish.pictures and shot is not None and shot.number > seen.shot:
             seen.shot = shot.number
             info = shot.result.info
-            jpeg = await self.gallery.jpeg(shot, self.wish.width, self.wish.header)
+            jpeg = await self.gallery.jpeg(shot, self.wish.width, self.wish.annotated)
             told = {"camera": info.camera, "epoch": info.epoch, "seq": info.seq, "width": info.width}
-            # The newest result may be of a later frame: where faces are in this one, the picture says itself.
-            told["boxes"] = {f.track: [f.box.x, f.box.y, f.box.width, f.box.height] for f in shot.result.shown}
+            # The newest result may be of a later frame: what is to be drawn in this one, the picture says itself.
+            told["faces"] = outlines(shot.result)
             picture = Message("picture", told, jpeg)
         if self.wish.results and result is not None:
             yield Message("result", as_json(result))  # only now, so that it comes together with its picture
@@ -122,7 +148,7 @@ class _Follower:
             yield picture
 
     def summary(self) -> list[Message]:
-        """How the run does, and what is new on the timelines."""
+        """How the run does, what is new on the timelines, and what has happened."""
         messages = [Message("status", self.hub.status().model_dump())]
         for lane in self.hub.lanes():
             seen = self.seen.setdefault(lane.name, _Seen())
@@ -134,19 +160,31 @@ class _Follower:
                 told["points"] = [[at, *(values or ())] for at, values in points]
                 seen.age, seen.closed = timeline.age, timeline.closed
                 messages.append(Message("timeline", told))
+            seen.told, events = self.hub.events(lane.name, seen.told)
+            for event in events:
+                messages.append(Message("event", {"camera": lane.name, "event": event_as_json(event)}))
         return messages
 
 
-async def follow(hub: Hub, gallery: Gallery, bell: Bell, wish: Wish) -> AsyncGenerator[Message]:
-    """Messages until the run ends: each camera's newest result and picture at most `fps` times a second, and once
-    a second how the run does."""
+async def follow(
+    hub: Hub, gallery: Gallery, bell: Bell, wish: Wish, flight: Flight | None = None
+) -> AsyncGenerator[Message]:
+    """Messages until the run ends, or this process does: each camera's newest result and picture at most `fps`
+    times a second, and once a second how the run does. Where `flight` says that they come too late, they wait,
+    and what is old by then is skipped."""
     follower = _Follower(hub, gallery, wish)
     next_status = 0.0
     if wish.pictures:
         hub.watch(1)
     try:
         while True:
+            if hub.left:
+                yield Message("restart", {})
+                return
             over = hub.ended
+            if flight is not None and flight.is_late and not over:
+                await bell.wait(LATE_POLL)
+                continue
             now = time.monotonic()
             if wish.results and (over or now >= next_status):
                 next_status = now + STATUS_EVERY
@@ -185,14 +223,19 @@ def as_part(message: Message) -> bytes:
 
 
 async def written(
-    messages: AsyncGenerator[Message], form: Callable[[Message], bytes], before: bytes = b""
+    messages: AsyncGenerator[Message],
+    form: Callable[[Message], bytes],
+    before: bytes = b"",
+    flight: Flight | None = None,
 ) -> AsyncGenerator[bytes]:
-    """The messages in the form of a stream, which begins with `before`."""
+    """The messages in the form of a stream, which begins with `before`; `flight` counts them."""
     async with aclosing(messages):
         if before:
             yield before
         async for message in messages:
             if data := form(message):
+                if flight is not None:
+                    flight.send(len(data))
                 yield data
 
 
@@ -210,6 +253,7 @@ class Seats:
         return free
 
     def leave(self) -> None:
+        """Give a seat back."""
         self.taken -= 1
 
 
@@ -217,11 +261,12 @@ class LiveResponse(StreamingResponse):
     """A stream for somebody who has taken a seat. Its generators end with it, not when somebody collects them."""
 
     def __init__(self, content: AsyncGenerator[bytes], media_type: str, seats: Seats) -> None:
-        super().__init__(content, media_type=media_type)
+        super().__init__(content, media_type=media_type, headers=UNBUFFERED)
         self._content = content
         self._seats = seats
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream, and give the seat back at its end."""
         try:
             async with aclosing(self._content):
                 await super().__call__(scope, receive, send)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-State = Literal["waiting", "live", "no signal", "ended"]
+from emotion_stream.shared.messages.signal import State
 
 
 class Latency(BaseModel):
@@ -18,17 +18,22 @@ class CameraStatus(BaseModel):
     """One camera."""
 
     name: str
+    display_name: str = Field(description="what people call it")
     source: str = Field(description="path or URL, without password")
     mode: Literal["live", "lossless"] | None = Field(description="nothing before the first frame")
     state: State = Field(
-        description="waiting: nothing has come yet, or a file pauses; no signal: a live camera gives nothing"
+        description="waiting: the first picture is still to come; paused: a recording stands still; lost: a camera"
+        " gives nothing and is tried again; frozen: it sends the same picture all the time"
     )
+    reason: str | None = Field(description="why, in a few words; nothing where all is well")
+    since: float | None = Field(description="when this state began, seconds since 1970")
+    retry_s: float | None = Field(description="seconds to the next try; nothing where none is planned")
     age_seconds: float | None = Field(description="since the newest result was shown")
     width: int = Field(description="pixels of a frame")
     height: int
     fps: float = Field(description="frames shown per second, over the last 10 seconds")
     latency_ms: Latency = Field(description="over the last 10 seconds")
-    frames: int = Field(description="shown since the page is served")
+    frames: int = Field(description="shown since the run began")
     errors: int = Field(description="of these, frames that could not be read")
     dropped: int = Field(description="frames that were not shown")
     reasons: dict[str, int] = Field(description="why they were not")
@@ -48,3 +53,32 @@ class RunStatus(BaseModel):
     dropped: int
     viewers: int = Field(description="how many look at live pictures")
     cameras: list[CameraStatus]
+
+
+class HistoryPoint(BaseModel):
+    """One stretch of time."""
+
+    time: float = Field(description="when it begins")
+    frames: int
+    errors: int = Field(description="frames that could not be read")
+    lost: int = Field(description="frames that were not shown")
+    faces: int = Field(description="confirmed faces, one in each frame counted anew")
+    most: int = Field(description="confirmed faces in one frame at the most")
+    means: list[float] | None = Field(description="mean probability of each label; nothing where nobody was seen")
+    said: list[int] = Field(description="of how many faces each label was said; last: uncertain")
+
+
+class CameraHistory(BaseModel):
+    """What a camera has shown since the run began."""
+
+    camera: str
+    axis: Literal["clock", "medium"] = "clock"
+    labels: list[str] = []
+    start: float = Field(0.0, description="when its history begins")
+    end: float = Field(0.0, description="when it ends")
+    step: int = Field(1, description="seconds that a point sums up")
+    points: list[HistoryPoint] = []
+    frames: int = Field(0, description="shown since the run began")
+    errors: int = 0
+    dropped: dict[str, int] = {}
+    missing: int = 0

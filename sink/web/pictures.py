@@ -1,4 +1,4 @@
-"""Annotated JPEGs of the newest pictures: made only when somebody looks, and once for all who do."""
+"""JPEGs of the newest pictures, clean or annotated: made only when somebody looks, and once for all who do."""
 
 import asyncio
 from bisect import bisect_left
@@ -7,10 +7,10 @@ from functools import partial
 
 import cv2
 
-from sink.draw import annotate, plate
-from sink.output import Image, Result
-from sink.resize import resized
-from sink.web.hub import Shot
+from emotion_stream.sink.drawing.draw import annotate, plate
+from emotion_stream.sink.drawing.resize import resized
+from emotion_stream.sink.results.output import Image, Result
+from emotion_stream.sink.web.hub import Shot
 
 WIDTHS = (320, 480, 640, 960, 1280, 1920)
 """Pixels; 0 is the frame's own width. Few of them, so that viewers share pictures."""
@@ -27,11 +27,12 @@ def step(width: int) -> int:
     return WIDTHS[place] if width > 0 and place < len(WIDTHS) else 0
 
 
-def render(shot: Shot, width: int, header: bool, quality: int, notice: str) -> bytes:
+def render(shot: Shot, width: int, annotated: bool, quality: int, notice: str) -> bytes:
     """A JPEG at most `width` pixels wide (0: as wide as the frame). Pure.
 
     Args:
-        header: whether it stands alone, so that camera, age and `notice` have to be told in it.
+        annotated: whether it stands alone, so that faces, camera, age and `notice` have to be told in it. The page
+            draws them itself, over a clean picture.
         quality: of the JPEG, 1 to 100.
     """
     result, image = shot.result, shot.image
@@ -41,7 +42,8 @@ def render(shot: Shot, width: int, header: bool, quality: int, notice: str) -> b
     else:
         if width and image.shape[1] > width:
             image, result = shrink(image, result, width)
-        image = annotate(image, result, notice=notice if header else "", header=header)
+        if annotated:
+            image = annotate(image, result, notice=notice)
     ok, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:
         raise ValueError("the picture cannot be encoded")
@@ -61,16 +63,17 @@ class Gallery:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="pictures")
         self._made: dict[tuple[str, int, bool, int], tuple[int, asyncio.Future[bytes]]] = {}
 
-    async def jpeg(self, shot: Shot, width: int = 0, header: bool = False, quality: int = QUALITY) -> bytes:
-        """The picture, annotated, at the next width of `WIDTHS`."""
+    async def jpeg(self, shot: Shot, width: int = 0, annotated: bool = False, quality: int = QUALITY) -> bytes:
+        """The picture at the next width of `WIDTHS`."""
         width = step(width)
-        key = shot.result.info.camera, width, header, quality
+        key = shot.result.info.camera, width, annotated, quality
         number, made = self._made.get(key, (-1, None))
         if made is None or number < shot.number:
-            work = partial(render, shot, width, header, quality, self._notice)
+            work = partial(render, shot, width, annotated, quality, self._notice)
             made = asyncio.get_running_loop().run_in_executor(self._pool, work)
             self._made[key] = shot.number, made
         return await asyncio.shield(made)  # a viewer who leaves does not take it away from the others
 
     def close(self) -> None:
+        """Let the threads end; does not wait for them."""
         self._pool.shutdown(wait=False, cancel_futures=True)

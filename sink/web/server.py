@@ -11,14 +11,14 @@ from typing import Any, cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from sink.web.address import Access
-from sink.web.app import make_app
-from sink.web.assets import load
-from sink.web.connections import Connection, Counts
-from sink.web.hub import Hub
-from sink.web.live import Bell, Seats
-from sink.web.pictures import Gallery
-from sink.web.security import Guard
+from emotion_stream.sink.web.app import make_app
+from emotion_stream.sink.web.http.address import Access
+from emotion_stream.sink.web.http.assets import load
+from emotion_stream.sink.web.http.connections import Connection, Counts
+from emotion_stream.sink.web.http.security import Guard
+from emotion_stream.sink.web.hub import Hub
+from emotion_stream.sink.web.live import Bell, Seats
+from emotion_stream.sink.web.pictures import Gallery
 
 START_SECONDS = 10.0
 FAREWELL_SECONDS = 3.0
@@ -35,20 +35,20 @@ log = logging.getLogger(__name__)
 class WebServer:
     """Serves a hub on a bound socket until it is stopped."""
 
-    def __init__(self, hub: Hub, sock: socket.socket, access: Access, viewers: int) -> None:
+    def __init__(self, hub: Hub, sock: socket.socket, access: Access, viewers: int, root_path: str = "") -> None:
         self._hub = hub
         self._socket = sock
         self._gallery = Gallery(hub.notice)
         self._bell: Bell | None = None
         assets = load()
         self._seats = Seats(viewers)
-        app = make_app(hub, self._gallery, self._own_bell, self._seats, assets)
+        app = make_app(hub, self._gallery, self._own_bell, self._seats, assets, root_path)
         port = int(sock.getsockname()[1])
         connections = max(64, CONNECTIONS_EACH * viewers)
         protocol = partial(Connection, Counts(connections // 2))
         self._server = uvicorn.Server(
             uvicorn.Config(
-                cast(Any, Guard(cast(ASGIApp, app), access, port, assets["denied.html"].body)),
+                cast(Any, Guard(cast(ASGIApp, app), access, port, assets["denied.html"].body, root_path)),
                 http=cast(Any, protocol),
                 loop="asyncio",
                 ws="none",
@@ -72,12 +72,16 @@ class WebServer:
         if not self._started.wait(START_SECONDS):
             log.warning("the web page is slow to start")
 
-    def stop(self) -> None:
-        """Tell the viewers that it is over, and stop. May be called twice."""
+    def stop(self, *, over: bool = True) -> None:
+        """Tell the viewers that the run is `over`, or hang up on them so that they come again, and stop. May be
+        called twice."""
         if self._socket.fileno() < 0:
             return
-        watched = self._seats.taken > 0
-        self._hub.end()
+        watched = over and self._seats.taken > 0
+        if over:
+            self._hub.end()
+        else:
+            self._hub.leave()
         deadline = time.monotonic() + FAREWELL_SECONDS
         while self._seats.taken and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -4,7 +4,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sink.output import Result
+from emotion_stream.sink.results.history import History
+from emotion_stream.sink.results.output import Result
 
 STEP = 1.0
 """Seconds that one point sums up."""
@@ -49,6 +50,22 @@ class Timeline:
                 self._sums, self._faces = [0.0] * len(face.probabilities), 0
             self._sums = [a + b for a, b in zip(self._sums, face.probabilities, strict=True)]
             self._faces += 1
+
+    def restore(self, history: History) -> None:
+        """Begin with the last seconds of what was kept."""
+        step, points = history.between(max(history.first, history.last - POINTS * STEP), history.last, POINTS)
+        if step != STEP or self._at is not None:
+            return
+        self.axis = "medium" if history.axis == "medium" else "clock"
+        before: float | None = None
+        for at, point in points[:-1]:
+            if before is not None and at - before > STEP:
+                self._append((before + STEP, None))
+            means = point.means()
+            self._append((at, tuple(means) if means else None))
+            before = at
+        for at, point in points[-1:]:  # the last second may go on
+            self._at, self._sums, self._faces = at, list(point.sums), point.faces
 
     def since(self, age: int, closed: int) -> list[Point]:
         """The points that somebody lacks who has seen `closed` points of this `age`."""

@@ -3,7 +3,8 @@
 CHAOS_SEED picks where chance starts, CHAOS_MINUTES how long it goes on (default: every fault once, in live mode a
 choice of them, under a minute), CHAOS_RECOVERY how many seconds a live view may take to be young again (default:
 any number, because a busy machine takes long to start a process), CHAOS_KEEP a folder for the logs, CHAOS_JSON a
-file for the figures.
+file for the figures. CHAOS_DETECTOR=haar or yunet: the real detectors are of this kind (default: in `real` one of
+each, in `run` haar).
 """
 
 import os
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from tests.chaos.faults import LIVE, LIVE_LONG
 from tests.chaos.live import live_wave
-from tests.chaos.lossless import Wave
+from tests.chaos.lossless import KINDS, Wave
 from tests.chaos.plant import Plant, plant
 from tests.chaos.report import Outcome, Report
 from tests.chaos.running import running_wave
@@ -56,6 +57,10 @@ def main() -> int:
     kinds = sys.argv[1:] or [*(WAVES if minutes else DEFAULT)]
     if unknown := set(kinds) - set(WAVES):
         print(f"there is no {', '.join(sorted(unknown))}: choose among {', '.join(WAVES)}", file=sys.stderr)
+        return 2
+    detector = os.environ.get("CHAOS_DETECTOR")
+    if detector and detector not in KINDS:
+        print(f"CHAOS_DETECTOR={detector}: choose among {', '.join(KINDS)}", file=sys.stderr)
         return 2
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
     print(f"CHAOS_SEED={seed}", flush=True)

@@ -4,12 +4,12 @@ import json
 import signal
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shared.streams import Streams
+from emotion_stream.shared.streams.shard import Streams
 from tests.chaos.faults import GARBAGE_CAMERA, LETTERS
 from tests.chaos.plant import SINKS, Plant
 
@@ -40,6 +40,8 @@ class Line:
     captured_at: str = ""
     latency_ms: float = 0.0
     right: bool = True
+    landmarks: frozenset[bool] = frozenset()
+    """Whether its faces have landmarks, if it has any."""
 
 
 class Tail:
@@ -82,6 +84,7 @@ def _parse(text: bytes) -> list[Line]:
                 r["captured_at"],
                 r["latency_ms"],
                 right,
+                frozenset(f["landmarks"] is not None for f in faces),
             )
         )
     return found
@@ -130,6 +133,12 @@ def check_order(
                 _check_line(verdict, line, poisons[camera].get(line.seq, ""), letters, marked)
 
 
+def check_faces(verdict: Verdict, shown: Path, detectors: Set[str]) -> None:
+    """Faces came through from each of these detectors: YuNet's have landmarks, Haar's have none."""
+    seen = {"yunet" if has else "haar" for line in lines(shown) for has in line.landmarks}
+    verdict.expect(seen == detectors, f"faces of {sorted(seen)}, not of {sorted(detectors)}")
+
+
 def _difference(seqs: Sequence[int], count: int) -> str:
     missing = sorted(set(range(count)) - set(seqs))
     repeated = sorted({s for s in seqs if seqs.count(s) > 1}) if len(seqs) != len(set(seqs)) else []
@@ -158,7 +167,7 @@ def _check_line(
 
 def check_set_aside(verdict: Verdict, streams: Streams, faults: Mapping[str, int]) -> None:
     """All garbage and poison that was put into the streams is among the dead letters, each with its reason."""
-    from emotion.dead import Letter
+    from emotion_stream.emotion.commands.dead import Letter
 
     letters = [Letter.of(entry) for entry in streams.dead_letters() if b"group" in entry.fields]
     found = {
@@ -187,7 +196,7 @@ def check_increasing(verdict: Verdict, shown: Sequence[Line]) -> None:
 
 def dead(streams: Streams) -> dict[tuple[str, str, int], str]:
     """Dead letters with a place, by camera, epoch and seq: their reasons."""
-    from emotion.dead import Letter
+    from emotion_stream.emotion.commands.dead import Letter
 
     found = {}
     for entry in streams.dead_letters():

@@ -10,12 +10,21 @@ from collections.abc import Callable, Mapping
 import msgpack
 from redis.exceptions import RedisError
 
-from shared import scripts
-from shared.codec import encode_detections, encode_emotions, encode_frame
-from shared.connection import connect
-from shared.messages import MAX_SIDE, Box, Crop, Detections, Emotions, Frame, FrameInfo, Prediction
-from shared.streams import Streams
-from sink.loop import LEASE_SECONDS
+from emotion_stream.shared.messages.codec import encode_detections, encode_emotions, encode_frame
+from emotion_stream.shared.messages.types import (
+    MAX_SIDE,
+    Box,
+    Crop,
+    Detections,
+    Emotions,
+    Frame,
+    FrameInfo,
+    Prediction,
+)
+from emotion_stream.shared.streams import scripts
+from emotion_stream.shared.streams.connection import connect
+from emotion_stream.shared.streams.shard import Streams
+from emotion_stream.sink.turn import LEASE_SECONDS
 from tests.chaos.plant import CLAIM_AFTER, MEMORY, Plant
 from tests.chaos.proxy import Moment
 from tests.chaos.stages import LABELS, SPEC

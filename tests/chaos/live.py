@@ -6,9 +6,17 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-from shared.options import ProducerOptions
-from sink.stats import Stats
-from tests.chaos.checks import Tail, Verdict, check_drained, check_ends, check_increasing, check_set_aside, lines
+from emotion_stream.shared.settings.options import ProducerOptions
+from emotion_stream.sink.results.stats import Stats
+from tests.chaos.checks import (
+    Tail,
+    Verdict,
+    check_drained,
+    check_ends,
+    check_increasing,
+    check_set_aside,
+    lines,
+)
 from tests.chaos.faults import LOSSLESS
 from tests.chaos.plant import SINKS, Plant
 from tests.chaos.report import Outcome
@@ -38,7 +46,7 @@ def live_wave(plant: Plant, chance: random.Random, faults: Sequence[str]) -> Out
         write_folder(folder, 40, {7: "raise-detector", 21: "broken", 33: "raise-classifier"})
     plant.start_workers(["tests.chaos.stages", "detector"], ["tests.chaos.stages", "classifier"], standby=False)
     sources = tuple(f"{camera}={folder}" for camera, folder in zip(CAMERAS, folders, strict=True))
-    plant.start_producer(ProducerOptions(source=sources, mode="live", fps=FPS, loop=True))
+    plant.start_producer(ProducerOptions(source=sources, mode="live", fps=FPS, still_seconds=1 / FPS, loop=True))
     tail = Tail(plant.directory / "results.jsonl")
     if recovered(tail, time.time()) is None:
         verdict.wrong.append("nothing is shown at all")

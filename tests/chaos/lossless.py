@@ -1,26 +1,32 @@
 """A lossless run during which every fault occurs, spread over its progress."""
 
 import math
+import os
 import random
 import time
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import av
 import cv2
 
-from shared.options import DetectorOptions, ProducerOptions
-from tests.chaos.checks import Verdict, check_drained, check_ends, check_order, check_set_aside
+from emotion_stream.shared.settings.options import DetectorOptions, ProducerOptions
+from tests.chaos.checks import Verdict, check_drained, check_ends, check_faces, check_order, check_set_aside
 from tests.chaos.faults import LOSSLESS, REAL
 from tests.chaos.plant import MEMORY, Plant, shown_everywhere
 from tests.chaos.report import Outcome
 from tests.chaos.stages import POISONS, write_folder
-from tests.pictures import SAMPLE
+from tests.support.pictures import SAMPLE
 
+KINDS: tuple[Literal["haar", "yunet"], ...] = ("haar", "yunet")
 CAMERAS = ("north", "east", "south", "west")
 FRAMES = 400
 """Per camera, with stages that do nothing; and with the real ones:"""
 REAL_FRAMES = 60
+FIRST = 60
+"""Frame of the sample clip from which on it has faces for the real stages."""
 HARMED = 0.75
 """Part of the run over which the faults are spread: the rest is there for those that a fast machine outruns."""
 LOOK = 0.04
@@ -34,7 +40,7 @@ MOST_IDLE = 0.35
 
 
 class Wave:
-    """One run. `real`: with the detector and classifier that are shipped, on fewer pictures."""
+    """One run. `real`: with the detectors and the classifier that are shipped, on fewer pictures."""
 
     def __init__(self, plant: Plant, chance: random.Random, *, real: bool = False) -> None:
         self._plant = plant
@@ -65,6 +71,8 @@ class Wave:
         check_order(
             verdict, plant, self._epoch, dict.fromkeys(CAMERAS, self._count), self._poisons, marked=not self._real
         )
+        if self._real:
+            check_faces(verdict, plant.directory / "results.jsonl", {options.detector for options in detectors()})
         left = plant.streams.length(plant.streams.keys.frames)
         verdict.expect(left <= 64, f"{left} frames are left in the stream")
         verdict.expect(plant.peak_memory < MEMORY // 2, f"Redis took {plant.peak_memory} bytes")
@@ -89,8 +97,9 @@ class Wave:
             self._poisons = {camera: {3: "broken"} for camera in CAMERAS}
             for folder in folders.values():
                 write_faces(folder, self._count)
-            settings = DetectorOptions(scan_width=160, min_face=0.3, scale_factor=1.3)
-            plant.start_workers(["detector_worker"], ["classifier_worker"], settings)
+            plant.start_workers(
+                ["emotion_stream.detector_worker"], ["emotion_stream.classifier_worker"], *detectors()
+            )
         else:
             places = chance.sample(range(self._total), 13)
             kinds = [*POISONS, *["raise-detector"] * 2, "raise-classifier", *["broken"] * 5]
@@ -178,13 +187,20 @@ def least_busy(cpu_seconds: Callable[[], Mapping[str, float]], windows: int = 8)
     return least
 
 
+def detectors() -> list[DetectorOptions]:
+    """Settings of both detectors: one of each kind, as while a setting is being changed, or CHAOS_DETECTOR's."""
+    only = os.environ.get("CHAOS_DETECTOR")
+    names = [name for name in KINDS if not only or name == only]
+    return [
+        DetectorOptions(names[n % len(names)], scan_width=160, min_face=0.2, scale_factor=1.3) for n in range(2)
+    ]
+
+
 def write_faces(folder: Path, count: int) -> None:
-    """Small pictures with faces, one of them damaged."""
+    """Small pictures, most of them with faces that either detector finds, one of them damaged."""
     folder.mkdir(parents=True)
     with av.open(str(SAMPLE)) as clip:
-        for n, frame in enumerate(clip.decode(video=0)):
-            if n == count:
-                break
+        for n, frame in enumerate(islice(clip.decode(video=0), FIRST, FIRST + count)):
             small = cv2.resize(frame.to_ndarray(format="bgr24"), (160, 90))
             cv2.imwrite(str(folder / f"{n}.jpg"), small)
     (folder / "3.jpg").write_bytes(b"\xff\xd8 no picture")

@@ -17,13 +17,13 @@ from typing import TypeVar
 
 from redis.exceptions import RedisError
 
-from emotion.server import EmbeddedServer
-from shared.connection import connect
-from shared.keys import Keys
-from shared.options import CommonOptions, LinkOptions, ProducerOptions, SinkOptions
-from shared.progress import Progress
-from shared.settings import to_toml
-from shared.streams import Streams
+from emotion_stream.emotion.runner.server import EmbeddedServer
+from emotion_stream.shared.settings.loading import to_toml
+from emotion_stream.shared.settings.options import CommonOptions, LinkOptions, ProducerOptions, SinkOptions
+from emotion_stream.shared.streams.connection import connect
+from emotion_stream.shared.streams.keys import Keys
+from emotion_stream.shared.streams.progress import Progress
+from emotion_stream.shared.streams.shard import Streams
 from tests.chaos.proxy import Proxy
 
 T = TypeVar("T")
@@ -92,15 +92,20 @@ class Plant:
     def start_workers(
         self, detector: Sequence[str], classifier: Sequence[str], *settings: object, standby: bool = True
     ) -> None:
-        """Two detectors, two classifiers, two sinks, one of these with a second process that stands by."""
+        """Two detectors, two classifiers, two sinks, one of these with a second process that stands by.
+        `settings`: of the first detector, and of the second."""
         for n in range(2):
-            self.start(f"detector-{n}", detector, *settings)
-            self.start(f"classifier-{n}", classifier, *settings)
+            self.start(f"detector-{n}", detector, *settings[n : n + 1])
+            self.start(f"classifier-{n}", classifier)
         for slot, output in (("lines-0", "jsonl"), ("lines-1", "jsonl"), ("tables-0", "sqlite")):
             if slot == "lines-1" and not standby:
                 continue
             target = self.directory / f"results.{output}"
-            self.start(slot, ["sink"], SinkOptions(output=(f"{output}={target}",), sink=slot.partition("-")[0]))
+            self.start(
+                slot,
+                ["emotion_stream.sink"],
+                SinkOptions(output=(f"{output}={target}",), sink=slot.partition("-")[0]),
+            )
         self._wait_until_ready()
 
     def _wait_until_ready(self, seconds: float = 60.0) -> None:
@@ -124,7 +129,7 @@ class Plant:
             )
 
     def start_producer(self, options: ProducerOptions) -> None:
-        self.start("producer", ["producer"], options)
+        self.start("producer", ["emotion_stream.producer"], options)
 
     def _spawn(self, name: str, command: Sequence[str]) -> "subprocess.Popen[bytes]":
         with (self.directory / f"{name}.log").open("ab") as log:

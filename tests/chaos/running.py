@@ -10,6 +10,7 @@ import time
 
 from tests.chaos.checks import Tail, Verdict, check_increasing, lines
 from tests.chaos.live import CAMERAS, PATIENCE, recovered
+from tests.chaos.lossless import detectors
 from tests.chaos.plant import Plant, plain_environment
 from tests.chaos.report import Outcome
 from tests.soak import children
@@ -25,9 +26,9 @@ def running_wave(plant: Plant, chance: random.Random) -> Outcome:
     verdict = outcome.verdict
     results, summary = plant.directory / "results.jsonl", plant.directory / "summary.json"
     command = [
-        sys.executable, "-m", "emotion", "run", "--source", *(f"{camera}=sample" for camera in CAMERAS),
+        sys.executable, "-m", "emotion_stream", "run", "--source", *(f"{camera}=sample" for camera in CAMERAS),
         "--mode=live", "--loop", f"--fps={FPS:g}", "--detectors=1", "--classifiers=1", f"--output=jsonl={results}",
-        f"--state={plant.directory}", f"--summary-json={summary}",
+        f"--state={plant.directory}", f"--summary-json={summary}", f"--detector={detectors()[0].detector}",
     ]  # fmt: skip
     with (plant.directory / "run.log").open("wb") as log:
         process = subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL, env=plain_environment())

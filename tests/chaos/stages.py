@@ -16,12 +16,27 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from shared.cli import Command, Values
-from shared.codec import decode_detections, decode_frame, encode_detections, encode_emotions
-from shared.jpeg import decode_jpeg
-from shared.messages import Box, Crop, Detections, Emotions, Frame, Message, ModelSpec, Outcome, Prediction
-from shared.options import LinkOptions
-from shared.worker import Route, serve
+from emotion_stream.shared.messages.codec import (
+    decode_detections,
+    decode_frame,
+    encode_detections,
+    encode_emotions,
+)
+from emotion_stream.shared.messages.jpeg import decode_jpeg
+from emotion_stream.shared.messages.types import (
+    Box,
+    Crop,
+    Detections,
+    Emotions,
+    Frame,
+    Message,
+    ModelSpec,
+    Outcome,
+    Prediction,
+)
+from emotion_stream.shared.process.worker import Route, serve
+from emotion_stream.shared.settings.cli import Command, Values
+from emotion_stream.shared.settings.options import LinkOptions
 
 SPEC = ModelSpec("chaos", 4, 0.1)
 LABELS = ("yes", "no")

@@ -1,5 +1,5 @@
 """`python -m tests.fuzz`: FUZZ_INPUTS inputs for the decoders (default a million), FUZZ_PICTURES pictures (default
-20,000), all from FUZZ_SEED."""
+20,000), all from FUZZ_SEED. FUZZ_DETECTOR=haar or yunet: all pictures for this detector alone."""
 
 import faulthandler
 import multiprocessing
@@ -21,6 +21,11 @@ def main() -> int:
     seed = int(os.environ.get("FUZZ_SEED") or random.SystemRandom().randrange(10**6))
     inputs = int(os.environ.get("FUZZ_INPUTS") or 1_000_000)
     count = int(os.environ.get("FUZZ_PICTURES") or 20_000)
+    wanted = os.environ.get("FUZZ_DETECTOR")
+    if wanted and wanted not in pictures.BOTH:
+        print(f"FUZZ_DETECTOR={wanted}: choose among {', '.join(pictures.BOTH)}", file=sys.stderr)
+        return 2
+    only = next((name for name in pictures.BOTH if name == wanted), None)
     print(f"FUZZ_SEED={seed}", flush=True)
     faulthandler.enable()
     chance = random.Random(seed)
@@ -37,7 +42,7 @@ def main() -> int:
         print(f"  {name:<12} {n:>9} inputs, {tally.accepted[name]:>7} accepted")
     began = time.monotonic()
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        found = pool.submit(pictures.fuzz, count, seed, large=True).result()
+        found = pool.submit(pictures.fuzz, count, seed, only, large=True).result()
     seconds = time.monotonic() - began
     print(f"pictures: {sum(found.outcomes.values())} in {seconds:.0f} s, slowest {found.slowest:.2f} s CPU")
     print(f"  most memory {found.peak / 2**20:.0f} MiB")

@@ -11,11 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detector_worker.cascade import LARGE
-from detector_worker.detector import Detector
-from detector_worker.memory import GRID, Known, Memory
-from shared import hints
-from shared.codec import (
+from emotion_stream.detector_worker.detector import Detector
+from emotion_stream.detector_worker.haar.cascade import LARGE
+from emotion_stream.detector_worker.haar.memory import Known, Memory
+from emotion_stream.shared.errors import DecodeError
+from emotion_stream.shared.messages.codec import (
     decode_detections,
     decode_emotions,
     decode_frame,
@@ -24,12 +24,23 @@ from shared.codec import (
     encode_frame,
     salvage,
 )
-from shared.errors import DecodeError
-from shared.messages import Box, Crop, Detections, Emotions, Frame, FrameInfo, ModelSpec, Outcome, Prediction
-from shared.options import DetectorOptions
-from shared.progress import Progress
-from sink.follow import Follower, following
-from sink.stats import Stats
+from emotion_stream.shared.messages.scene import CELLS
+from emotion_stream.shared.messages.types import (
+    Box,
+    Crop,
+    Detections,
+    Emotions,
+    Frame,
+    FrameInfo,
+    ModelSpec,
+    Outcome,
+    Prediction,
+)
+from emotion_stream.shared.settings.options import DetectorOptions
+from emotion_stream.shared.streams import hints
+from emotion_stream.shared.streams.progress import Progress
+from emotion_stream.sink.results.stats import Stats
+from emotion_stream.sink.tracking.follow import Follower, following
 from tests.fuzz.mutate import mutations
 
 DATA = Path(__file__).parents[1] / "data"
@@ -57,10 +68,12 @@ def corpus() -> list[bytes]:
         360,
         5,
         known,
-        np.zeros((18, GRID), np.uint8),
+        np.zeros((18, CELLS), np.uint8),
         ((0.2, known[0].box),),
         ((LARGE, known[0].box),),
         0.1,
+        0.2,
+        np.zeros((18, CELLS), np.uint8),
     )
     return [
         *(path.read_bytes() for path in sorted(DATA.glob("*-v1.bin"))),
@@ -102,10 +115,13 @@ def _progress(data: bytes) -> None:
 
 
 @cache
-def _detector() -> Detector:
-    detector = Detector(DetectorOptions(scan_width=64), SPEC)
-    detector.open()
-    return detector
+def _detectors() -> tuple[Detector, ...]:
+    """Both, loaded and warm: what they take then is not what an input takes."""
+    detectors = Detector(DetectorOptions(scan_width=64), SPEC), Detector(DetectorOptions("yunet"), SPEC)
+    for detector in detectors:
+        detector.open()
+        detector.process([_picture()])
+    return detectors
 
 
 @cache
@@ -119,8 +135,9 @@ def _memory(data: bytes) -> None:
     """A detector's notes, out of the hash of hints: it has to be able to go on with what it takes for its own."""
     for hint in hints.parse({b"hall-1": b"7-0 " + data, data[:9]: data}).values():
         Memory.from_bytes(hint.data)
-    (found,) = _detector().process_hinted([_picture()], {"hall-1": data})
-    assert found.outcome.status == "ok"
+    for detector in _detectors():
+        (found,) = detector.process_hinted([_picture()], {"hall-1": data})
+        assert found.outcome.status == "ok"
 
 
 def _tracks(data: bytes) -> None:
@@ -160,6 +177,7 @@ def fuzz(count: int, chance: random.Random) -> Tally:
         AssertionError: a decoder raised something else than DecodeError, or took too long; the input is told.
     """
     tally = Tally()
+    _detectors()
     names = [*DECODERS]
     for n, data in enumerate(mutations(corpus(), chance)):
         if n >= count:

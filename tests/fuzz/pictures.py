@@ -1,6 +1,8 @@
 """The way of a picture, from a file to the detector, fed with mutants, bombs and liars.
 
-Decoders are native code: they run in a process of their own, with its memory limited.
+Decoders are native code: they run in a process of their own, with its memory limited. Both detectors look: Haar at
+every picture, YuNet at what means harm and at every fourth of the others, or one of them alone at all
+(FUZZ_DETECTOR).
 """
 
 import faulthandler
@@ -15,25 +17,29 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
-from detector_worker.detector import Detector
-from producer.folder import read_picture
-from producer.jpeg import to_jpeg
-from producer.source import Picture
-from shared.messages import Frame, FrameInfo, ModelSpec
-from shared.options import DetectorOptions
+from emotion_stream.detector_worker.detector import Detector
+from emotion_stream.producer.pictures.jpeg import to_jpeg
+from emotion_stream.producer.pictures.source import Picture
+from emotion_stream.producer.sources.folder import read_picture
+from emotion_stream.shared.messages.types import Frame, FrameInfo, ModelSpec
+from emotion_stream.shared.settings.options import DetectorOptions
 from tests.fuzz.mutate import mutations
 
+Name = Literal["haar", "yunet"]
+BOTH: tuple[Name, Name] = ("haar", "yunet")
 TWICE = (
     (256, 20_000), (256, 8), (257, 20_000), (257, 8), (258, 8), (259, 1), (262, 1), (273, 0), (279, 1 << 20),
 )  # fmt: skip
 """Tags and values of a TIFF: width, height, and what else a picture needs."""
 SLOWEST = 20.0
 """Seconds of processor time that no picture may take."""
+SHARE = 4
+"""One mutant of so many is also YuNet's: a network is compiled for each new size of picture."""
 MEMORY = 3 << 30
 """Bytes of address space that a process may have; a picture of MAX_PIXELS with transparency takes most of it."""
 
@@ -137,9 +143,10 @@ class Tally:
 class Way:
     """A file that becomes one picture after the other, and the stages that read it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, detector: Name) -> None:
         self._file = directory / "picture.jpg"
-        self._detector = Detector(DetectorOptions(scan_width=64, scale_factor=1.5), ModelSpec("m", 8, 0.1))
+        options = DetectorOptions(detector, scan_width=64, scale_factor=1.5)
+        self._detector = Detector(options, ModelSpec("m", 8, 0.1))
         self._detector.open()
 
     def take(self, data: bytes) -> str:
@@ -160,9 +167,9 @@ class Way:
         return made.data, made.width, made.height
 
 
-def fuzz(count: int, seed: int, *, large: bool = False) -> Tally:
-    """Send all bombs, then `count` mutants, down the whole way. Call it in a process of its own. `large`: also a
-    bomb that is a sound picture and takes seconds.
+def fuzz(count: int, seed: int, only: Name | None = None, *, large: bool = False) -> Tally:
+    """Send all bombs, then `count` mutants, down the whole way. Call it in a process of its own. `only`: with this
+    detector alone. `large`: also a bomb that is a sound picture and takes seconds.
 
     Raises:
         AssertionError: something else than an error message came out, or it took too long.
@@ -173,19 +180,22 @@ def fuzz(count: int, seed: int, *, large: bool = False) -> Tally:
     tally = Tally()
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
-        way = Way(Path(folder))
+        ways = {name: Way(Path(folder), name) for name in ([only] if only else BOTH)}
         for data in (*bombs().values(), *([large_png()] if large else [])):
-            _one(way, data, tally)
-        for data, _ in zip(mutations(corpus(), chance), range(count), strict=False):
-            _one(way, data, tally)
+            for name, way in ways.items():
+                _one(name, way, data, tally)
+        for data, n in zip(mutations(corpus(), chance), range(count), strict=False):
+            for name, way in ways.items():
+                if only or name == BOTH[0] or n % SHARE == 0:
+                    _one(name, way, data, tally)
     tally.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return tally
 
 
-def _one(way: Way, data: bytes, tally: Tally) -> None:
+def _one(name: Name, way: Way, data: bytes, tally: Tally) -> None:
     began = time.process_time()
     try:
-        tally.outcomes[way.take(data)] += 1
+        tally.outcomes[f"{name}: {way.take(data)}"] += 1
     except BaseException as e:
         raise AssertionError(f"{type(e).__name__}: {e} on {data[:2000].hex()}") from e
     taken = time.process_time() - began

@@ -1,6 +1,6 @@
 // The description of the interface, /openapi.json, for people. Small on purpose: there are eight things to read.
 
-const text = await (await fetch("/openapi.json")).json();
+const text = await (await fetch("openapi.json")).json();
 
 function make(tag, content = "", name = "") {
   const made = document.createElement(tag);
@@ -34,7 +34,7 @@ function table(head, rows) {
   const box = make("div", "", "scroll");
   const made = box.appendChild(make("table"));
   const top = made.appendChild(make("tr"));
-  for (const name of head) top.append(make("th", name));
+  for (const name of head) top.append(make(name ? "th" : "td", name));
   for (const row of rows) {
     const line = made.appendChild(make("tr"));
     row.forEach((cell, i) => line.appendChild(make("td")).append(i === 0 ? make("code", cell) : prose(cell)));
@@ -60,7 +60,7 @@ for (const [path, methods] of Object.entries(text.paths)) {
     }
     if (!path.includes("{") && !/events|live/.test(path)) {
       const link = box.appendChild(make("a", "try it"));
-      link.href = path;
+      link.href = path.slice(1); // below the path that a proxy serves this by
     }
   }
 }

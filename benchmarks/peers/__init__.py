@@ -1,0 +1,3 @@
+"""What the pipeline is compared with, each in a process of its own."""
+
+__all__ = ["running"]

@@ -1,0 +1,53 @@
+"""What every face detector gives and takes: the one thing that the stage knows of them."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from emotion_stream.shared.messages.jpeg import GrayJpeg
+from emotion_stream.shared.messages.types import Box, FrameInfo, Landmarks
+
+Gray = npt.NDArray[np.uint8]
+"""A gray picture, `[height, width]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One face.
+
+    Attributes:
+        box: pixels of the frame, wholly inside it: the square from the brows to the chin that FER-2013's pictures
+            show, whichever detector found it (docs/how-to/detectors.md).
+        score: how sure the detector is; higher is surer, comparable within one detector only.
+        landmarks: five points in pixels of the frame, or None from a detector that knows none.
+    """
+
+    box: Box
+    score: float
+    landmarks: Landmarks | None = None
+
+
+class FaceDetector(Protocol):
+    """Finds the faces of frames. It remembers nothing of a camera itself: any worker may get any frame, so what is
+    known comes and goes with each frame."""
+
+    def scan(self, jpeg: GrayJpeg) -> list[Found]:
+        """All faces of a picture that has nothing to do with others, the surest first.
+
+        Raises:
+            JpegError: it cannot be decoded.
+        """
+
+    def search(
+        self, jpeg: GrayJpeg, info: FrameInfo, remembered: bytes | None
+    ) -> tuple[list[Found], bytes | None]:
+        """The faces of a camera's next frame, the surest first, and what to remember of it; None: nothing.
+
+        `remembered` is what an earlier frame left. It may be old, missing, from another detector, or garbage.
+
+        Raises:
+            JpegError: the frame cannot be decoded.
+        """
+        ...

@@ -1,0 +1,3 @@
+"""From Python: what pictures may be given as, what comes back, and how another program listens to a pipeline."""
+
+__all__ = ["results", "taking"]

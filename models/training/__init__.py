@@ -1,0 +1,3 @@
+"""`emotion train` and `emotion runs`."""
+
+__all__ = ["backend", "feeding", "resume", "runs", "train", "trainable"]

@@ -1,0 +1,39 @@
+"""Hides faces in pictures. The sink does it once, before any output gets the picture (`--blur-faces`)."""
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from emotion_stream.shared.messages.types import Box
+from emotion_stream.sink.results.output import Image, Result
+
+MARGIN = 0.35
+"""How much a box is enlarged on each side, as a fraction of it: the detector's leave out chin, ears and hair."""
+BLOCKS = 5
+"""Blocks across a hidden face: too few to know anybody by."""
+
+
+def hide(image: Image, result: Result, more: Iterable[Box] = ()) -> Image:
+    """A copy of a frame, `[height, width, 3]`, uint8, without recognisable faces: neither those that were found,
+    confirmed or not, nor those that should be there, nor what is known from later frames (`more`). What was never
+    found cannot be hidden. Pure."""
+    out = image.copy()
+    for box in (*(face.box for face in (*result.faces, *result.unseen)), *more):
+        pixelate(out, box)
+    return out
+
+
+def pixelate(out: Image, box: Box) -> None:
+    """Hide what is in a box and around it, in place."""
+    height, width = out.shape[:2]
+    across, down = round(box.width * MARGIN), round(box.height * MARGIN)
+    left, right = max(0, box.x - across), min(width, box.x + box.width + across)
+    top, bottom = max(0, box.y - down), min(height, box.y + box.height + down)
+    if left >= right or top >= bottom:
+        return
+    part = out[top:bottom, left:right]
+    few = cv2.resize(part, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA)
+    out[top:bottom, left:right] = cv2.resize(
+        np.asarray(few, np.uint8), (right - left, bottom - top), interpolation=cv2.INTER_NEAREST
+    )

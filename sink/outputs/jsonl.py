@@ -1,0 +1,69 @@
+"""The output `jsonl=FILE|-`: one JSON line per result."""
+
+import json
+from pathlib import Path
+
+from emotion_stream.shared.errors import EmotionError
+from emotion_stream.sink.outputs.appender import Appender
+from emotion_stream.sink.results.output import Image, Result, as_json
+
+_START = b'{"camera"'
+
+
+class JsonLines:
+    """Writes JSON lines to a file, or to standard output for "-".
+
+    A file is opened to resume: a partial last line goes, and of each (camera, epoch) only results after the
+    last one in the file are written. Standard output and devices begin anew.
+
+    Raises:
+        EmotionError: the file cannot be written, or holds something else than results.
+    """
+
+    needs_image = False
+
+    def __init__(self, target: str) -> None:
+        self._last: dict[tuple[str, str], int] = {}
+        self._file = Appender(None if target == "-" else Path(target), self._resume)
+
+    def _resume(self, path: Path) -> int:
+        """Read the lines; returns where the last whole one ends."""
+        whole = 0
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                ends = line.endswith(b"\n")
+                try:
+                    record = json.loads(line) if ends else None
+                    if record is not None:
+                        key = str(record["camera"]), str(record["epoch"])
+                        self._last[key] = max(int(record["seq"]), self._last.get(key, -1))
+                    ours = ends or line[: len(_START)] == _START[: len(line)]
+                except (ValueError, KeyError, TypeError):
+                    ours = False
+                if not ours:
+                    raise EmotionError(
+                        f"{path} holds something else than results (line {number}): choose another file"
+                    )
+                whole += len(line) if ends else 0
+        return whole
+
+    def write(self, result: Result, image: Image | None) -> None:
+        """Write a line, unless the file has this frame already."""
+        info = result.info
+        key = info.camera, info.epoch
+        if info.seq <= self._last.get(key, -1):
+            return
+        self._last[key] = info.seq
+        self._file.write(json.dumps(as_json(result), separators=(", ", ": ")).encode() + b"\n")
+
+    def flush(self) -> None:
+        """Hand all lines to the operating system."""
+        self._file.flush()
+
+    def forget(self) -> None:
+        """See `sink.output.Buffering`."""
+        self._file.forget()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,50 @@
+"""Outputs that people watch while it runs: they are also told how the pipeline does."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from emotion_stream.shared.messages.signal import Signal
+from emotion_stream.shared.messages.types import FrameInfo
+from emotion_stream.sink.results.history import Histories
+from emotion_stream.sink.results.output import Output
+from emotion_stream.sink.results.stats import Stats
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How the pipeline does, about once a second.
+
+    Attributes:
+        stats: counts since the start of the run; the sink goes on counting in it.
+        lag: seconds that the stages are behind what is captured.
+        ended: cameras whose source has ended and all of whose frames are shown.
+        signals: how each camera does, as its producer tells it.
+    """
+
+    stats: Stats
+    lag: float
+    ended: Collection[str]
+    signals: Mapping[str, Signal] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """An output that can show what has been since the run began."""
+
+    def remember(self, histories: Histories) -> None:
+        """Called once, after it was opened; the sink goes on writing there."""
+
+
+@runtime_checkable
+class Monitor(Output, Protocol):
+    """An output that is watched. Its methods are called by one thread."""
+
+    def wants_image(self, info: FrameInfo) -> bool:
+        """Whether the picture of this frame is worth fetching; asked once per frame, instead of `needs_image`."""
+
+    def lost(self, camera: str, reason: str, count: int) -> None:
+        """Frames of a camera that will never be shown: dropped for a reason, or `missing`."""
+
+    def report(self, report: Report) -> None:
+        """Take note of how the pipeline does."""

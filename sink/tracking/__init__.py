@@ -1,0 +1,3 @@
+"""Tracks: which face is which from frame to frame, and labels that do not flicker."""
+
+__all__ = ["cuts", "follow", "tracks"]

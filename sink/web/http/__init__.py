@@ -1,0 +1,3 @@
+"""What any web server needs: addresses, who may ask, connections, files of the page."""
+
+__all__ = ["address", "assets", "connections", "paths", "security"]

@@ -1,0 +1,240 @@
+// One camera: its picture, its faces, its timeline, and how it does.
+
+import { Chart } from "./chart.js";
+import { milliseconds, seconds } from "./emotions.js";
+import { Faces } from "./faces.js";
+import { History } from "./history.js";
+import { Overlay } from "./overlay.js";
+import { lasting, nameOf, nobody, skipped, stateOf, veil } from "./words.js";
+
+export class Camera extends EventTarget {
+  name;
+  root;
+  state = "waiting";
+  #picture;
+  #overlay;
+  #faces;
+  #chart;
+  #history;
+  #labels = [];
+  #status = null;
+  #statusAt = 0;
+  #drawnAt = null;
+  #next = null;
+  #loading = false;
+  #blob = null;
+  #paused = false;
+
+  constructor(name, switches) {
+    super();
+    this.name = name;
+    this.root = document.getElementById("camera").content.firstElementChild.cloneNode(true);
+    this.root.setAttribute("aria-label", `Camera ${name}`);
+    this.root.dataset.name = name;
+    this.#find("h2").textContent = name;
+    this.#picture = this.#find(".picture");
+    this.#picture.setAttribute("aria-label", `Picture of camera ${name}`);
+    this.#overlay = new Overlay(this.#find(".overlay"), switches, this.#find(".pill"));
+    this.#faces = new Faces(this.#find(".faces"), this.#find(".more"), this.#picture);
+    this.#overlay.addEventListener("light", ({ detail }) => this.#faces.light(detail));
+    this.#faces.addEventListener("light", ({ detail }) => {
+      this.#overlay.light(detail);
+      this.#faces.light(detail);
+    });
+    this.#chart = new Chart(this.#find(".chart"), this.#find(".reading"), name);
+    this.#history = new History(this.#find(".spans"), this.#find(".chart"), this.#chart, name, () => this.#labels);
+    const on = (selector, what, label) => {
+      this.#find(selector).addEventListener("click", what);
+      if (label) this.#find(selector).setAttribute("aria-label", `${label} ${name}`);
+    };
+    on(".save", () => this.save(), "Save the picture of camera");
+    on(".enlarge", () => this.#tell("enlarge"), "Enlarge camera");
+    on(".full", () => this.#tell("full"), "Full screen of camera");
+    on(".more", () => this.#tell("more"));
+    this.#find(".screen").addEventListener("dblclick", () => this.#tell("enlarge"));
+    this.#veil();
+  }
+
+  #tell(kind) {
+    this.dispatchEvent(new Event(kind));
+  }
+
+  /** Whether what is shown is not what there is to see. */
+  get #isTroubled() {
+    return this.state === "lost" || this.state === "frozen";
+  }
+
+  /** How many pixels wide its picture is on this screen. */
+  get pixels() {
+    return Math.ceil(this.#find(".screen").clientWidth * Math.min(devicePixelRatio, 2));
+  }
+
+  result(result) {
+    if (this.#isTroubled) return; // nothing of it is true any more
+    this.#faces.update(result, performance.now());
+  }
+
+  timeline(told, labels) {
+    this.#labels = labels;
+    this.#chart.add(told, labels);
+  }
+
+  event(event) {
+    this.#chart.mark(event);
+  }
+
+  redraw(labels) {
+    this.#chart.draw(labels);
+    this.#overlay.draw();
+  }
+
+  /** Show a picture, unless a newer one comes before this one is decoded. */
+  picture(told) {
+    this.#next = told;
+    if (!this.#loading) this.#load();
+  }
+
+  async #load() {
+    this.#loading = true;
+    while (this.#next) {
+      const told = this.#next;
+      this.#next = null;
+      const blob = new Blob([told.body], { type: "image/jpeg" });
+      const bitmap = await createImageBitmap(blob).catch(() => null);
+      if (bitmap) this.#show(told, blob, bitmap);
+    }
+    this.#loading = false;
+  }
+
+  /** The picture and what is drawn over it, at once: the next time the screen is painted, it shows both. */
+  #show(told, blob, bitmap) {
+    const canvas = this.#picture;
+    if (canvas.width !== bitmap.width) canvas.width = bitmap.width;
+    if (canvas.height !== bitmap.height) canvas.height = bitmap.height;
+    canvas.getContext("2d").drawImage(bitmap, 0, 0);
+    this.#overlay.show(told, (told.width * bitmap.height) / bitmap.width);
+    bitmap.close();
+    this.#blob = blob;
+    this.#drawnAt = performance.now();
+    canvas.dataset.seq = told.seq;
+    canvas.classList.add("there");
+    this.#find(".save").disabled = false;
+    this.#faces.cut(told);
+    this.#veil();
+  }
+
+  /** How the camera does, as the server tells once a second. Returns whether its state is another one. */
+  status(status) {
+    this.#status = status;
+    this.#statusAt = performance.now();
+    const state = stateOf(status);
+    const other = state !== this.state;
+    this.state = state;
+    this.#find("h2").textContent = status.display_name;
+    if (status.source) this.#find("h2").title = status.source;
+    if (status.width) this.#find(".screen").style.setProperty("--aspect", `${status.width} / ${status.height}`);
+    if (this.#isTroubled) this.#faces.clear();
+    this.#faces.say(nobody(state, status.frames > 0));
+    this.#figures(status);
+    this.#veil();
+    this.tick();
+    if (other) this.#overlay.draw(); // the words over it have another width
+    return other;
+  }
+
+  #figures(status) {
+    const live = this.state === "live";
+    const parts = [];
+    if (live) parts.push(`${status.fps.toFixed(1)} fps`, `delay ${milliseconds(status.latency_ms.p50)}, 99 % within ${milliseconds(status.latency_ms.p99)}`);
+    if (status.frames) parts.push(`${status.frames} frames`);
+    if (status.errors) parts.push(`${status.errors} unreadable`);
+    this.#find(".figures-line").textContent = parts.join(" · ");
+    const { text, details, metric } = skipped(status.frames, status.dropped, status.reasons);
+    this.#find(".why").hidden = !text;
+    this.#find(".why summary").textContent = text;
+    this.#find(".why p").textContent = [...details.map(({ count, name, means }) => `${count}: ${means} (${name})`), `Metric: ${metric}`].join("\n");
+  }
+
+  /** Whether the page is paused, so that what is shown grows old. */
+  pause(yes) {
+    this.#paused = yes;
+    this.tick();
+  }
+
+  /** Seconds since the newest result was shown. */
+  #age() {
+    if (this.#paused && this.#drawnAt !== null) return (performance.now() - this.#drawnAt) / 1000;
+    if (!this.#status || this.#status.age_seconds === null) return null;
+    return this.#status.age_seconds + this.#ago();
+  }
+
+  #ago() {
+    return (performance.now() - this.#statusAt) / 1000;
+  }
+
+  /** Several times a second: what grows old by itself. */
+  tick() {
+    const age = this.#age();
+    const shown = this.#paused && this.state !== "ended" ? "paused" : this.state;
+    const old = age !== null && this.state !== "ended" && (age > 1.5 || this.#paused);
+    const troubled = this.#isTroubled;
+    const lasts = troubled && this.#status.reason && !this.#paused ? lasting(this.#status, age) : null;
+    const text = lasts !== null ? `for ${seconds(lasts)}` : age === null || troubled || this.state === "ended" ? "" : old ? `${seconds(age)} old` : "now";
+    write(this.#find(".age"), text);
+    this.#find(".age").classList.toggle("old", old || troubled);
+    const pill = this.#find(".pill");
+    write(pill, nameOf(shown));
+    pill.dataset.state = shown;
+    if (!this.#paused) this.#veil();
+  }
+
+  #veil() {
+    const has = this.#picture.classList.contains("there");
+    const told = this.#status ? veil(this.#status, this.#ago(), this.#age(), has) : "Waiting for the first picture";
+    const box = this.#find(".veil");
+    write(box, told);
+    box.hidden = !told;
+    this.root.dataset.state = this.state;
+  }
+
+  /** Save what is shown: the whole frame from the server, or the picture on this page where that is all there is. */
+  async save() {
+    if (!this.#blob) return;
+    let blob = null;
+    if (document.body.dataset.still !== "true") {
+      const response = await fetch(`snapshot/${encodeURIComponent(this.name)}.jpg`).catch(() => null);
+      if (response?.ok) blob = await response.blob();
+    }
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob ?? (await this.#drawn()));
+    const now = new Date();
+    const time = new Date(now - now.getTimezoneOffset() * 60000).toISOString().slice(0, 19).replace(/[-:]/g, "").replace("T", "-");
+    link.download = `${this.name}-${time}.jpg`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
+
+  /** The picture with what is drawn over it. */
+  #drawn() {
+    const canvas = new OffscreenCanvas(this.#picture.width, this.#picture.height);
+    const context = canvas.getContext("2d");
+    context.drawImage(this.#picture, 0, 0);
+    this.#overlay.paint(context, canvas.width, canvas.height);
+    return canvas.convertToBlob({ type: "image/jpeg", quality: 0.93 });
+  }
+
+  enlarged(yes) {
+    this.root.classList.toggle("large", yes);
+    this.#faces.alone(yes);
+    if (!yes) this.#history.show("live");
+    this.#find(".enlarge").setAttribute("aria-pressed", String(yes));
+  }
+
+  #find(selector) {
+    return this.root.querySelector(selector);
+  }
+}
+
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}

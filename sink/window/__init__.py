@@ -1,0 +1,3 @@
+"""The output `window`."""
+
+__all__ = ["output", "screen"]

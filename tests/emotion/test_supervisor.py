@@ -1,0 +1,90 @@
+"""The supervisor with real processes that crash."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from emotion_stream.emotion.runner.supervisor import MOST_CRASHES, RESTART_PAUSE, Plan, Supervisor
+from emotion_stream.shared.errors import EmotionError, UsageError
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module that says something on standard error and ends with the code it is told."""
+    (tmp_path / "ends.py").write_text(
+        "import sys, os, signal\n"
+        "print('emotion ends: the last word', file=sys.stderr, flush=True)\n"
+        "code = int(sys.argv[1])\n"
+        "os.kill(os.getpid(), -code) if code < 0 else sys.exit(code)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return "ends"
+
+
+def check_until_over(supervisor: Supervisor, marks: list[int]) -> None:
+    deadline = time.monotonic() + 30
+    while supervisor.running("ends"):
+        supervisor.check({"ends": marks.pop(0) if len(marks) > 1 else marks[0]})
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_crash_loop_ends_with_the_reason(tmp_path: Path, module: str) -> None:
+    supervisor = Supervisor(tmp_path / "logs")
+    supervisor.start(Plan("ends-0", module, ["-9"]))
+    with pytest.raises(EmotionError, match=r"5 times in a row .* \(last: SIGKILL\): .*the last word"):
+        check_until_over(supervisor, [0])
+    assert supervisor.restarts == MOST_CRASHES - 1
+    supervisor.stop()
+
+
+def test_progress_between_crashes_is_forgiven(tmp_path: Path, module: str) -> None:
+    supervisor = Supervisor(tmp_path / "logs")
+    supervisor.start(Plan("ends-0", module, ["-9"]))
+    with pytest.raises(EmotionError):
+        check_until_over(supervisor, [*range(100), 100])
+    assert supervisor.restarts > MOST_CRASHES
+    supervisor.stop()
+
+
+@pytest.mark.parametrize(("code", "error"), [(1, EmotionError), (2, UsageError)])
+def test_a_process_that_gives_up_is_believed(
+    tmp_path: Path, module: str, code: int, error: type[EmotionError]
+) -> None:
+    supervisor = Supervisor(tmp_path / "logs")
+    supervisor.start(Plan("ends-0", module, [str(code)]))
+    with pytest.raises(error, match=r"^ends: the last word$"):
+        check_until_over(supervisor, [0])
+    supervisor.stop()
+
+
+def test_a_finished_process_is_not_restarted(tmp_path: Path, module: str) -> None:
+    supervisor = Supervisor(tmp_path / "logs")
+    supervisor.start(Plan("ends-0", module, ["0"], ends=True))
+    check_until_over(supervisor, [0])
+    assert supervisor.restarts == 0
+
+
+def test_a_worker_must_not_just_leave(tmp_path: Path, module: str) -> None:
+    supervisor = Supervisor(tmp_path / "logs")
+    supervisor.start(Plan("ends-0", module, ["0"]))
+    with pytest.raises(EmotionError, match=r"5 times in a row .* \(last: exit code 0\)"):
+        check_until_over(supervisor, [0])
+    supervisor.stop()
+
+
+def test_the_first_crash_is_mended_at_once(tmp_path: Path, module: str) -> None:
+    """A live view waits for it; only what crashes again has to wait."""
+    supervisor = Supervisor(tmp_path / "logs")
+    supervisor.start(Plan("ends-0", module, ["-9"]))
+    restarts = []
+    for _ in range(2):
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)  # its only child
+        supervisor.check({"ends": 0})
+        restarts.append(supervisor.restarts)
+    time.sleep(RESTART_PAUSE)
+    supervisor.check({"ends": 0})
+    assert [*restarts, supervisor.restarts] == [1, 1, 2]
+    supervisor.stop()

@@ -1,0 +1,1 @@
+"""Tests of video as FFmpeg reads it."""

@@ -1,0 +1,1 @@
+"""Tests of events, and of the ways to other software."""

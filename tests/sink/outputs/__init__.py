@@ -1,0 +1,1 @@
+"""Tests of `sink/outputs/`, and of whose files may be written."""
