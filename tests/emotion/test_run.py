@@ -376,4 +376,4 @@ def test_a_run_on_somebody_elses_server_leaves_nothing_behind(
     done = emotion("run", "--source", str(clip), "--output=jsonl=-", "--redis", server.url, *FAST)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 10
-    assert set(client.keys()) == before
+    assert set(client.keys()) <= before  # leases of other tests may end meanwhile
