@@ -2,8 +2,9 @@
 PYTHON ?= python3
 SOURCE ?= sample
 ARGS ?=
-
 BACKEND ?= tensorflow
+# Most tests wait more than they compute, so three at once suit two cores. ARGS=-n0 runs them in one process, for a debugger.
+TEST_PROCESSES ?= 3
 
 VENV := .venv
 # What trains has an environment of its own, one for each library that Keras computes with: what serves never sees it.
@@ -52,7 +53,7 @@ run: $(VENV)/.run
 		--summary-json out/summary.json $(ARGS)
 
 test: $(VENV)/.dev
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 test-containers: $(VENV)/.dev
 	@answer=$$(docker info 2>&1) || { echo "No Docker engine answers, so containers cannot be tested here:" >&2; \
