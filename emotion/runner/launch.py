@@ -148,7 +148,7 @@ class Launch:
         keep_stdout: bool = False,
         tables: str = "",
     ) -> None:
-        """Start one process; for the arguments see `Plan`. `tables` stand in its settings file, behind all else."""
+        """Start one process; for the arguments see `Plan`. `tables` end its settings file."""
         link = replace(self.link, slot=slot)
         common = replace(self._common, metrics_host="127.0.0.1", metrics_port=0, config=None)
         path = self.directory / f"{slot}.toml"
