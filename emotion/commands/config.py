@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emotion_stream.emotion.commands.run import COMMAND as RUN
-from emotion_stream.producer.sources.spec import SourceSpec, parse_sources, printable
+from emotion_stream.producer.sources.spec import SourceSpec, describe_camera, parse_sources, printable
 from emotion_stream.shared.messages.areas import polygon_text
 from emotion_stream.shared.settings.cameras import AREAS, OWN, TABLES, Camera, cameras_of
 from emotion_stream.shared.settings.cli import ORIGINS, Command, Values, shown
@@ -69,32 +69,27 @@ def cameras_in_force(values: Values) -> list[InForce]:
     tables = {camera.id: camera for camera in cameras_of(values)}
     sources = build(ProducerOptions, values).source
     given = parse_sources(sources, absent=True) if sources else ()
-    found = [_of_source(spec, tables.get(spec.name, Camera(spec.name)), values) for spec in given]
+    found = [_in_force(tables.get(spec.name, Camera(spec.name)), spec, "", values) for spec in given]
     played = {spec.name for spec in given}
     for camera in tables.values():
         if camera.id not in played:
-            idle = NO_SOURCE if not camera.source else NOT_PLAYED if given else ""
-            found.append(_in_force(camera, camera.name, printable(camera.source), idle, values))
+            spec = describe_camera(camera, absent=True) if camera.source else None
+            idle = NO_SOURCE if spec is None else NOT_PLAYED if given else ""
+            found.append(_in_force(camera, spec, idle, values))
     return found
 
 
-def _of_source(spec: SourceSpec, camera: Camera, values: Values) -> InForce:
-    target = printable(spec.target)
-    found = _in_force(camera, spec.display_name or camera.name, target, "", values)
-    if not spec.transport:
-        return found
-    named = Told(spec.transport, f"the address of {spec.name}")
-    return InForce(found.camera, found.name, target, "", {**found.settings, "rtsp_transport": named})
-
-
-def _in_force(camera: Camera, name: str, source: str, idle: str, values: Values) -> InForce:
+def _in_force(camera: Camera, spec: SourceSpec | None, idle: str, values: Values) -> InForce:
     file = values.get("cameras_file") or values.get("config")
     origin, own, others = f"{file} [{TABLES}.{camera.id}]", dict(camera.own), general(values)
     settings = {
         key: Told(_plain(key, own[key]), origin) if key in own else others.get(key, Told([], DEFAULT))
         for key in (*OWN, *AREAS)
     }
-    return InForce(camera.id, name or camera.id, source, idle, settings)
+    if spec is not None and spec.transport:
+        settings["rtsp_transport"] = Told(spec.transport, f"the address of {camera.id}")
+    name = (spec.display_name if spec else "") or camera.name or camera.id
+    return InForce(camera.id, name, printable(spec.target) if spec else "", idle, settings)
 
 
 def _plain(name: str, value: Any) -> Any:
