@@ -211,3 +211,20 @@ def _finish(job: Job, flight: Flight) -> bool:
     left = job.patiently(lambda: job.streams.flight(job.camera))
     job.patiently(lambda: job.streams.land(job.camera, left))
     return True
+
+
+def let_go(job: Job) -> None:
+    """Say that a camera gives no more for good. In lossless mode, wait until what is on its way has been shown, to
+    delete it.
+
+    Raises:
+        Stopped: told to stop meanwhile.
+    """
+    count = job.patiently(lambda: job.streams.position(job.camera, job.epoch))
+    job.patiently(lambda: job.streams.leave(job.camera, job.epoch, count))
+    while job.mode == "lossless" and (flown := job.patiently(lambda: job.streams.flight(job.camera))):
+        done = job.patiently(lambda: job.streams.done(job.camera, job.epoch))
+        landed = [frame for frame in flown if done is None or frame.epoch != job.epoch or frame.seq < done]
+        job.patiently(lambda own=landed: job.streams.land(job.camera, own))
+        if len(landed) < len(flown):
+            job.pause(LINGER)
