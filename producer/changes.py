@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emotion_stream.producer.sources.spec import SourceSpec
 from emotion_stream.shared.messages.camera import CameraSettings
+from emotion_stream.shared.settings.cameras import Camera
 from emotion_stream.shared.settings.options import ProducerOptions
 
 _PASS = re.compile(r"(.*)@([0-9]{1,9})", re.DOTALL)
@@ -52,6 +53,16 @@ class Change:
             "removed": self.removed,
         }
         return "; ".join(f"{word} {', '.join(names)}" for word, names in parts.items() if names) or "no change"
+
+
+def assign(
+    specs: Sequence[SourceSpec], options: ProducerOptions, cameras: Sequence[Camera]
+) -> tuple[Assignment, ...]:
+    """Each source with the settings of its camera, and those of all where it has none of its own."""
+    tables = {camera.id: camera for camera in cameras}
+    general = replace(options, source=())  # that another source comes concerns nobody
+    own = [tables.get(spec.name, Camera(spec.name)) for spec in specs]
+    return tuple(Assignment(s, table.over(general), table.settings) for s, table in zip(specs, own, strict=True))
 
 
 def compare(old: Sequence[Assignment], new: Sequence[Assignment]) -> Change:

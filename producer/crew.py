@@ -66,8 +66,9 @@ class Producer:
         streams: Streams,
         phase: float,
         roll: Roll | None,
+        keep: Callable[[Job], None],
     ) -> None:
-        """With a `roll` the source is opened by `run`, and tried again for as long as it takes."""
+        """`keep` is called once the camera is ours. With a `roll` the source is opened by `run`, and tried again for as long as it takes."""
         options, mode = assignment.options, base.mode
         context = replace(base.context, stop=stop)
         source = make_source(assignment.spec, mode, options, context)
@@ -79,6 +80,7 @@ class Producer:
         self.held = False
         """Whether the camera is ours."""
         self.roll = roll
+        self._keep = keep
         self._base = base
         self._start = 0
         if roll is not None:
@@ -95,6 +97,7 @@ class Producer:
             Stopped: told to stop meanwhile.
         """
         self.job.wait_for_lease(self._settle)
+        self._keep(self.job)
         self.held = True
 
     def _settle(self) -> None:
@@ -183,11 +186,12 @@ class Producer:
 
 @dataclass(slots=True)
 class _Post:
-    """The place of one camera. `wanted` is what is to be produced there, None: nothing any more; `stop` ends what
-    is produced now, and `over` says that it has come to its end by itself."""
+    """The place of one camera. `wanted` is what is to be produced there, None: nothing any more; `producer` does it,
+    until `stop`, and `over` says that it has come to its end by itself."""
 
     wanted: Assignment | None
     phase: float
+    producer: Producer | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     over: bool = False
 
@@ -218,15 +222,14 @@ class Crew:
         self._assignments = tuple(assignments)
         for n, assignment in enumerate(assignments):
             post = self._posts[assignment.name] = _Post(assignment, n / len(assignments))
-            self._ready[assignment.name] = self._make(assignment, post, self._base.roll)
-            self._expect(assignment)
+            streams = self._base.streams_for(assignment.name)
+            self._ready[assignment.name] = self._make(assignment, post, streams, self._base.roll)
         producers, opened = self._ready.values(), False
         if self._halt.is_set():
             self.halt()
         try:
             for producer in producers:
                 producer.acquire()
-                self._keeper.keep(producer.job, self._base.streams_for)
             for producer in producers:
                 if producer.roll is None:
                     producer.open()
@@ -264,7 +267,7 @@ class Crew:
                 post = self._posts.get(assignment.name)
                 if post is not None:
                     self._want(post, assignment)
-                    continue
+                    continue  # it is there, or is about to leave
                 phase = assignments.index(assignment) / len(assignments)
                 post = self._posts[assignment.name] = _Post(assignment, phase)
                 self._begin(assignment.name, post, None)
@@ -305,7 +308,11 @@ class Crew:
         thread.start()
 
     def _want(self, post: _Post, wanted: Assignment | None) -> None:
-        post.wanted, post.over = wanted, False
+        before, post.wanted = post.wanted, wanted
+        if before and wanted and post.producer and replace(before, settings=wanted.settings) == wanted:
+            post.producer.job.settings = wanted.settings  # they travel with the next frame
+            return
+        post.over = False
         post.stop.set()
 
     def _serve(self, name: str, post: _Post, ready: Producer | None) -> None:
@@ -330,7 +337,6 @@ class Crew:
         try:
             if producer.roll is None:
                 producer.acquire()
-                self._keeper.keep(job, self._base.streams_for)
                 producer.open()
             producer.run()
         except Stopped:
@@ -359,19 +365,23 @@ class Crew:
                 self._let_go(last)
                 last = None
             elif wanted is not None:
-                self._expect(wanted)
-                return self._make(wanted, post, None if lossless else self._late_roll, last)
+                try:
+                    streams = last.job.streams if last else self._base.streams_for(name)
+                except EmotionError as e:
+                    log.warning("camera %s: %s; trying again", name, first_line(e))
+                    self._halt.wait(LONGEST_WAIT)
+                    continue
+                return self._make(wanted, post, streams, None if lossless else self._late_roll)
         return None
 
-    def _make(
-        self, assignment: Assignment, post: _Post, roll: Roll | None, last: Producer | None = None
-    ) -> Producer:
-        streams = last.job.streams if last else self._base.streams_for(assignment.name)
-        return Producer(assignment, self._base, post.stop, streams, post.phase, roll)
-
-    def _expect(self, assignment: Assignment) -> None:
-        place = next((n for n, a in enumerate(self._assignments) if a.name == assignment.name), None)
-        self._base.signals.expect(assignment.name, assignment.spec.shown, place)
+    def _make(self, assignment: Assignment, post: _Post, streams: Streams, roll: Roll | None) -> Producer:
+        base = self._base
+        keep = partial(self._keeper.keep, streams=base.streams_for)
+        producer = Producer(assignment, base, post.stop, streams, post.phase, roll, keep)
+        place = next((n for n, other in enumerate(self._assignments) if other.name == assignment.name), None)
+        base.signals.expect(assignment.name, producer.job.source.url, place)
+        post.producer = producer
+        return producer
 
     def _let_go(self, producer: Producer) -> None:
         """The camera is not ours any more, once what is on its way has arrived."""

@@ -18,6 +18,7 @@ from emotion_stream.producer.pictures.source import Context, Picture, Source
 from emotion_stream.producer.signals import Signals
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.log import first_line
+from emotion_stream.shared.messages.camera import GENERAL, CameraSettings
 from emotion_stream.shared.messages.signal import Signal
 from emotion_stream.shared.messages.types import OK, Frame, FrameInfo, Mode, Outcome
 from emotion_stream.shared.settings.options import ProducerOptions
@@ -51,10 +52,10 @@ class Streams(Protocol):
         """The epoch of the camera's newest frame, empty where there is none; and whether it was let go since."""
         ...
 
-    def enter(self, camera: str, *, anew: bool) -> None:
+    def take_on(self, camera: str, *, anew: bool) -> None:
         """Say that a camera is there; `anew`: and has not come to its end."""
 
-    def leave(self, camera: str, epoch: str, count: int) -> None:
+    def let_go(self, camera: str, epoch: str, count: int) -> None:
         """Say that a camera is let go for good after `count` frames."""
 
     def position(self, camera: str, epoch: str) -> int:
@@ -122,6 +123,8 @@ class Job:
     """What people call the camera; empty: as the source is named."""
     phase: float = 0.0
     """See `Pace`."""
+    settings: CameraSettings = GENERAL
+    """What travels with its frames. May be replaced at any time; the next frame has the new ones."""
     budget: Budget = field(init=False)
 
     def __post_init__(self) -> None:
@@ -172,6 +175,7 @@ class Job:
             gap=picture.gap,
             left_out=left_out,
             display_name=self.display_name,
+            settings=self.settings,
         )
         return Frame(info, jpeg, outcome=outcome)
 
@@ -202,7 +206,7 @@ class Job:
             try:
                 before()
                 self.hold_lease()
-                self.streams.enter(self.camera, anew=self.mode == "live")
+                self.streams.take_on(self.camera, anew=self.mode == "live")
                 return
             except EmotionError:
                 if time.monotonic() > deadline:

@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from redis.exceptions import RedisError
 
@@ -221,10 +222,10 @@ def let_go(job: Job) -> None:
         Stopped: told to stop meanwhile.
     """
     count = job.patiently(lambda: job.streams.position(job.camera, job.epoch))
-    job.patiently(lambda: job.streams.leave(job.camera, job.epoch, count))
+    job.patiently(lambda: job.streams.let_go(job.camera, job.epoch, count))
     while job.mode == "lossless" and (flown := job.patiently(lambda: job.streams.flight(job.camera))):
         done = job.patiently(lambda: job.streams.done(job.camera, job.epoch))
         landed = [frame for frame in flown if done is None or frame.epoch != job.epoch or frame.seq < done]
-        job.patiently(lambda own=landed: job.streams.land(job.camera, own))
+        job.patiently(partial(job.streams.land, job.camera, landed))
         if len(landed) < len(flown):
             job.pause(LINGER)

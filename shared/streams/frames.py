@@ -128,11 +128,11 @@ class Frames(Access):
         gone = (left or b"").decode(errors="replace").rpartition(" ")[0]
         return epoch, bool(left) and gone == epoch
 
-    def enter(self, camera: str, *, anew: bool) -> None:
+    def take_on(self, camera: str, *, anew: bool) -> None:
         """Say that a camera is there (again); `anew`: and has not come to its end."""
         self.write("HSET", self.keys.progress, f"left|{camera}", "", *((f"end|{camera}", "") if anew else ()))
 
-    def leave(self, camera: str, epoch: str, count: int) -> None:
+    def let_go(self, camera: str, epoch: str, count: int) -> None:
         """Say that a camera is let go for good after `count` frames: sinks forget it when they have shown them."""
         fields = f"left|{camera}", f"{epoch} {count}", f"end|{camera}", "", f"signal|{camera}", ""
         self.write("HSET", self.keys.progress, *fields)
