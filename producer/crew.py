@@ -1,4 +1,4 @@
-"""The cameras of a producer: a thread for each, which takes it on, changes it and lets it go while others go on."""
+"""The cameras of a producer: a thread for each takes it on, changes it and lets it go while others go on."""
 
 import contextlib
 import logging
@@ -68,7 +68,8 @@ class Producer:
         roll: Roll | None,
         keep: Callable[[Job], None],
     ) -> None:
-        """`keep` is called once the camera is ours. With a `roll` the source is opened by `run`, and tried again for as long as it takes."""
+        """`keep` is called once the camera is ours. With a `roll` the source is opened by `run`, and tried again for
+        as long as it takes."""
         options, mode = assignment.options, base.mode
         context = replace(base.context, stop=stop)
         source = make_source(assignment.spec, mode, options, context)
@@ -186,8 +187,8 @@ class Producer:
 
 @dataclass(slots=True)
 class _Post:
-    """The place of one camera. `wanted` is what is to be produced there, None: nothing any more; `producer` does it,
-    until `stop`, and `over` says that it has come to its end by itself."""
+    """The place of one camera. `wanted` is what is to be produced there, None: nothing any more; `producer` does
+    it, until `stop`, and `over` says that it has come to its end by itself."""
 
     wanted: Assignment | None
     phase: float
@@ -352,8 +353,8 @@ class Crew:
             producer.close()
 
     def _successor(self, name: str, post: _Post, last: Producer | None) -> Producer | None:
-        """What is to be produced next at this post; None: nothing, ever. `last` is what was produced before, if the
-        camera is still ours."""
+        """What is to be produced next at this post; None: nothing, ever. `last` is what was produced before, if
+        the camera is still ours."""
         while not self._halt.is_set():
             with self._lock:
                 wanted, post.stop = post.wanted, threading.Event()

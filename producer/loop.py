@@ -91,8 +91,8 @@ def run_producers(
     cameras: Sequence[Camera] = (),
     news: Callable[[], Given | None] = lambda: None,
 ) -> None:
-    """Produce all sources of `options` and `cameras`, those with settings of their own, until they end or `stop` is
-    set.
+    """Produce all sources of `options` and `cameras`, those with settings of their own, until they end or `stop`
+    is set.
 
     With a `roll`, in live mode, a source that cannot be opened or fails is entered there and tried again, and the
     others go on: a camera that is away takes nobody down.
