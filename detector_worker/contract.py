@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from emotion_stream.shared.messages.jpeg import GrayJpeg
 from emotion_stream.shared.messages.types import Box, FrameInfo, Landmarks
+from emotion_stream.shared.settings.options import DetectorOptions
 
 Gray = npt.NDArray[np.uint8]
 """A gray picture, `[height, width]`."""
@@ -32,6 +33,10 @@ class Found:
 class FaceDetector(Protocol):
     """Finds the faces of frames. It remembers nothing of a camera itself: any worker may get any frame, so what is
     known comes and goes with each frame."""
+
+    def tuned(self, options: DetectorOptions) -> "FaceDetector":
+        """This detector with the settings of one camera. Nothing is loaded again: it may be asked for each frame."""
+        ...
 
     def scan(self, jpeg: GrayJpeg) -> list[Found]:
         """All faces of a picture that has nothing to do with others, the surest first.

@@ -68,8 +68,8 @@ class Producer:
         roll: Roll | None,
         keep: Callable[[Job], None],
     ) -> None:
-        """`keep` is called once the camera is ours. With a `roll` the source is opened by `run`, and tried again for
-        as long as it takes."""
+        """`keep` is called once the camera is ours. With a `roll` the source is opened by `run`, and tried again
+        for as long as it takes."""
         options, mode = assignment.options, base.mode
         context = replace(base.context, stop=stop)
         source = make_source(assignment.spec, mode, options, context)

@@ -1,6 +1,7 @@
 """Finding faces in a gray picture with a Haar cascade."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +89,12 @@ class FaceFinder:
         self._options = options
         self._cascade = load_cascade(options.cascade)
         self._window: tuple[int, int] = tuple(self._cascade.getOriginalWindowSize())  # type: ignore[assignment]
+
+    def tuned(self, options: DetectorOptions) -> "FaceFinder":
+        """The same cascade with other settings; what names the cascade is not looked at."""
+        other = copy(self)
+        other._options = options
+        return other
 
     def find(self, gray: Gray, area: Box | None = None) -> list[Face]:
         """The faces in `gray`, uint8 `[height, width]`, or in `area`; the surest first, at most `max_faces`."""

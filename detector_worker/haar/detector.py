@@ -1,5 +1,7 @@
 """The Haar detector: the cascade and its search behind the contract of all detectors."""
 
+from copy import copy
+
 import numpy as np
 
 from emotion_stream.detector_worker.contract import Found
@@ -21,9 +23,17 @@ class Haar:
         Raises:
             UsageError: there is no such cascade.
         """
-        finder = FaceFinder(options)
-        finder.find(np.zeros((240, 320), np.uint8))
-        self._searcher = Searcher(finder, options, crop_side)
+        self._finder = FaceFinder(options)
+        self._finder.find(np.zeros((240, 320), np.uint8))
+        self._crop_side = crop_side
+        self._searcher = Searcher(self._finder, options, crop_side)
+
+    def tuned(self, options: DetectorOptions) -> "Haar":
+        """See `FaceDetector.tuned`."""
+        other = copy(self)
+        other._finder = self._finder.tuned(options)
+        other._searcher = Searcher(other._finder, options, self._crop_side)
+        return other
 
     def scan(self, jpeg: GrayJpeg) -> list[Found]:
         """See `FaceDetector.scan`."""

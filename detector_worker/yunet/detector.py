@@ -1,5 +1,7 @@
 """The detector YuNet: looks at every frame as a whole, so that it need not remember anything."""
 
+from copy import copy
+
 import numpy as np
 
 from emotion_stream.detector_worker.boxes import clip
@@ -30,6 +32,12 @@ class YuNet:
         self._options = options
         self._network = network or Network(options.detector_precision)
         self._network.look(np.zeros((180, 320), np.uint8), 320, 180, options.min_score)
+
+    def tuned(self, options: DetectorOptions) -> "YuNet":
+        """See `FaceDetector.tuned`."""
+        other = copy(self)
+        other._options = options
+        return other
 
     def scan(self, jpeg: GrayJpeg) -> list[Found]:
         """See `FaceDetector.scan`."""

@@ -309,6 +309,7 @@ class Hub:
             dropped=sum(lane.dropped.values()) + lane.missing,
             reasons={**lane.dropped, **({"missing": lane.missing} if lane.missing else {})},
             faces=len(lane.result.shown) if lane.result else 0,
+            notice=lane.result.notice("") if lane.result else "",
         )
 
 

@@ -38,6 +38,7 @@ class CameraStatus(BaseModel):
     dropped: int = Field(description="frames that were not shown")
     reasons: dict[str, int] = Field(description="why they were not")
     faces: int = Field(description="confirmed ones in the newest frame")
+    notice: str = Field("", description="a line of its own that people are told beside that of the run")
 
 
 class RunStatus(BaseModel):
