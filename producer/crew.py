@@ -255,6 +255,12 @@ class Crew:
         with self._lock:
             return not all(post.over for post in self._posts.values())
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is no camera at all."""
+        with self._lock:
+            return not self._posts
+
     def change(self, assignments: Sequence[Assignment]) -> None:
         """From now on produce these: take on and let go of cameras, and begin those anew that have changed. All
         others go on."""

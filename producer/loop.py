@@ -5,9 +5,9 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from emotion_stream.producer.changes import assign
+from emotion_stream.producer.changes import Assignment, assign
 from emotion_stream.producer.crew import Base, Crew
 from emotion_stream.producer.link import Streams
 from emotion_stream.producer.live import new_epoch
@@ -16,7 +16,7 @@ from emotion_stream.producer.roll import Roll
 from emotion_stream.producer.signals import Signals
 from emotion_stream.producer.sources.factory import make_source
 from emotion_stream.producer.sources.spec import SourceSpec, plan
-from emotion_stream.shared.errors import EmotionError, UsageError
+from emotion_stream.shared.errors import UsageError
 from emotion_stream.shared.messages.signal import State
 from emotion_stream.shared.messages.types import Mode
 from emotion_stream.shared.settings.cameras import Camera
@@ -34,6 +34,12 @@ class Given:
 
     options: ProducerOptions
     cameras: tuple[Camera, ...] = ()
+
+
+Read = Callable[[Given], tuple[Assignment, ...]]
+"""Makes cameras to be produced of what is given; raises `EmotionError` where that cannot be."""
+News = Callable[[Read], tuple[Assignment, ...] | None]
+"""Asked now and then: reads what is given from now on; None: the same as before."""
 
 
 def check_recordings(options: ProducerOptions, cameras: Sequence[Camera] = ()) -> None:
@@ -64,17 +70,22 @@ def check_recording(spec: SourceSpec, mode: Mode, options: ProducerOptions) -> N
 
 
 def plan_again(given: Given, mode: Mode, *, patient: bool = False) -> tuple[SourceSpec, ...]:
-    """The sources of a producer that runs in this mode already.
+    """The sources of a producer that runs in this mode already. With `only`, there may be none for a while.
 
     Raises:
-        UsageError, EmotionError: as `plan`; or one of them cannot join.
+        UsageError, EmotionError: as `plan`; or one of them cannot join, or none is left.
     """
-    other, specs = plan(given.options, given.cameras, patient=patient)
+    options, cameras = replace(given.options, only=()), given.cameras
+    if not cameras and not options.source:
+        if given.options.only and mode == "live":
+            return ()
+        raise UsageError("there is no camera left in the settings file")
+    other, specs = plan(options, cameras, patient=patient)
     if mode == "lossless" and other == "live":
         live = next(spec.name for spec in specs if spec.mode == "live")
         raise UsageError(
-            f"camera {live} is live, and this run reads files without leaving a frame out: start another one for"
-            " it, or begin this one anew with --mode live"
+            f"[cameras.{live}], source: it is live, and this run reads files without leaving a frame out: start"
+            " another one for it, or begin this one anew with --mode live"
         )
     return specs
 
@@ -89,7 +100,7 @@ def run_producers(
     roll: Roll | None = None,
     signals: Signals | None = None,
     cameras: Sequence[Camera] = (),
-    news: Callable[[], Given | None] = lambda: None,
+    news: News = lambda read: None,
 ) -> None:
     """Produce all sources of `options` and `cameras`, those with settings of their own, until they end or `stop`
     is set.
@@ -106,8 +117,8 @@ def run_producers(
     others. `alive` is called, from any thread, whenever a loop turns. Nothing is appended unless every
     source could be opened, but with a `roll`.
 
-    `news` is asked now and then what is given from now on; None: the same. Cameras come and go accordingly, and
-    none of the others misses a frame. Where that cannot be, a line says why, and all stays as it was.
+    `news` is asked now and then what is given from now on. Cameras come and go accordingly, and none of the others
+    misses a frame.
 
     Raises:
         UsageError: the options are wrong.
@@ -125,6 +136,9 @@ def run_producers(
         if roll is not None and state == "lost":
             roll.away(camera, reason or "no signal")
 
+    def read(given: Given) -> tuple[Assignment, ...]:
+        return assign(plan_again(given, mode, patient=patient), given.options, given.cameras)
+
     context = Context(halt, observer, alive, tell)
     run = options.run_id or new_epoch()
     crew = Crew(Base(mode, run, name or secrets.token_hex(8), streams_for, context, known, roll))
@@ -133,21 +147,12 @@ def run_producers(
     try:
         if crew.open(assign(specs, options, cameras)) and _may_go(options.go, halt, alive):
             crew.start()
-            while crew.busy and not halt.wait(TURN):
-                given = news()
-                if given is not None:
-                    _change(crew, given, mode, patient)
+            while (crew.busy or (mode == "live" and crew.empty)) and not halt.wait(TURN):
+                found = news(read)
+                if found is not None:
+                    crew.change(found)
     finally:
         crew.close()
-
-
-def _change(crew: Crew, given: Given, mode: Mode, patient: bool) -> None:
-    try:
-        specs = plan_again(given, mode, patient=patient)
-    except EmotionError as e:
-        log.error("nothing is changed: %s", e)
-    else:
-        crew.change(assign(specs, given.options, given.cameras))
 
 
 def _may_go(file: str, halt: threading.Event, alive: Callable[[], None]) -> bool:
