@@ -12,9 +12,9 @@ from redis.exceptions import RedisError
 
 from emotion_stream.producer.cameras.source import FIRST_WAIT, LONGEST_WAIT
 from emotion_stream.producer.changes import Assignment, compare, pass_name
-from emotion_stream.producer.link import Job, Keeper, Stopped, Streams
+from emotion_stream.producer.link import Job, Keeper, Stopped, Streams, let_go
 from emotion_stream.producer.live import new_epoch, run_live
-from emotion_stream.producer.lossless import let_go, run_lossless
+from emotion_stream.producer.lossless import run_lossless
 from emotion_stream.producer.pictures.source import Context
 from emotion_stream.producer.roll import Roll
 from emotion_stream.producer.signals import Signals

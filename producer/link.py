@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -29,6 +30,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LEASE_TTL = 5.0
+LINGER = 0.1
+"""Seconds between two looks at whether the last frames of a camera have been shown."""
+ARRIVE_SECONDS = 5.0
+"""Seconds after which live frames do not arrive any more."""
 TURN = 0.25
 """Seconds between two looks at whether there is something to pass on."""
 LEASE_PATIENCE = 6.0
@@ -321,3 +326,25 @@ def hold_mode(streams: Streams, mode: Mode) -> bool:
     """Take or renew the lease on the way frames are written here. It is never given back, because others may hold
     it, too: it runs out."""
     return streams.lease("mode", mode, LEASE_TTL)
+
+
+def let_go(job: Job) -> None:
+    """Wait until what is on its way of a camera has been shown, in lossless mode delete it, and say that no more
+    will come, for good.
+
+    Raises:
+        Stopped: told to stop meanwhile.
+    """
+    camera, epoch, until = job.camera, job.epoch, time.monotonic() + ARRIVE_SECONDS
+    while True:
+        count = job.patiently(lambda: job.streams.position(camera, epoch))
+        done = job.patiently(lambda: job.streams.done(camera, epoch))
+        shown = count if done is None else done  # else nobody is there who would show them
+        if job.mode == "lossless":
+            flown = job.patiently(lambda: job.streams.flight(camera))
+            landed = [frame for frame in flown if frame.epoch != epoch or frame.seq < shown]
+            job.patiently(partial(job.streams.land, camera, landed))
+        if shown >= count or (job.mode == "live" and time.monotonic() > until):
+            break
+        job.pause(LINGER)
+    job.patiently(lambda: job.streams.let_go(camera, epoch, count))

@@ -4,11 +4,10 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from redis.exceptions import RedisError
 
-from emotion_stream.producer.link import Job
+from emotion_stream.producer.link import LINGER, Job
 from emotion_stream.producer.pace import Pace
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.log import first_line
@@ -24,8 +23,6 @@ LOOK_AGAIN = 0.01
 """Seconds between two looks at how far the sinks are, while there is no room."""
 LONG, LOOK_LATER = 64, 0.025
 """The same where so many frames are on their way: there is enough to do meanwhile, and each look costs."""
-LINGER = 0.1
-"""The same at the end, while the last frames are on their way."""
 
 
 @dataclass(slots=True)
@@ -212,20 +209,3 @@ def _finish(job: Job, flight: Flight) -> bool:
     left = job.patiently(lambda: job.streams.flight(job.camera))
     job.patiently(lambda: job.streams.land(job.camera, left))
     return True
-
-
-def let_go(job: Job) -> None:
-    """Say that a camera gives no more for good. In lossless mode, wait until what is on its way has been shown, to
-    delete it.
-
-    Raises:
-        Stopped: told to stop meanwhile.
-    """
-    count = job.patiently(lambda: job.streams.position(job.camera, job.epoch))
-    job.patiently(lambda: job.streams.let_go(job.camera, job.epoch, count))
-    while job.mode == "lossless" and (flown := job.patiently(lambda: job.streams.flight(job.camera))):
-        done = job.patiently(lambda: job.streams.done(job.camera, job.epoch))
-        landed = [frame for frame in flown if done is None or frame.epoch != job.epoch or frame.seq < done]
-        job.patiently(partial(job.streams.land, job.camera, landed))
-        if len(landed) < len(flown):
-            job.pause(LINGER)
