@@ -119,7 +119,9 @@ def with_line(message: str, files: tuple[Path, ...]) -> str:
             continue
         if number is not None:
             where = f"{file}, line {number}"
-            return message.replace(str(file), where, 1) if str(file) in message else f"{where}, {message}"
+            return (
+                where + message.removeprefix(str(file)) if message.startswith(str(file)) else f"{where}, {message}"
+            )
     return message
 
 
