@@ -35,7 +35,7 @@ class FaceDetector(Protocol):
     known comes and goes with each frame."""
 
     def tuned(self, options: DetectorOptions) -> "FaceDetector":
-        """This detector with the settings of one camera. Nothing is loaded again: it may be asked for each frame."""
+        """This detector with the settings of one camera. It loads nothing, so that each frame may have others."""
         ...
 
     def scan(self, jpeg: GrayJpeg) -> list[Found]:

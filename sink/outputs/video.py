@@ -192,11 +192,8 @@ class _Clip:
 
     def _encode(self, result: Result, image: Image | None, fps: float | None) -> None:
         assert self._encoder is not None
-        size = self._encoder.size
-        if image is None:
-            drawn = plate(*size, result, fps, self._notice)
-        else:
-            drawn = annotate(image, result, fps, self._notice)
+        size, notice = self._encoder.size, result.notice(self._notice)
+        drawn = plate(*size, result, fps, notice) if image is None else annotate(image, result, fps, notice)
         self._encoder.write(drawn, self._place(result.info.media_time))
 
     def _place(self, media_time: float) -> float:

@@ -43,7 +43,7 @@ def render(shot: Shot, width: int, annotated: bool, quality: int, notice: str) -
         if width and image.shape[1] > width:
             image, result = shrink(image, result, width)
         if annotated:
-            image = annotate(image, result, notice=notice)
+            image = annotate(image, result, notice=result.notice(notice))
     ok, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:
         raise ValueError("the picture cannot be encoded")
