@@ -118,6 +118,11 @@ class ProducerOptions:
         " repeat for several cameras",
         metavar="SRC",
     )
+    cameras_file: str | None = option(
+        None,
+        "TOML file with a table [cameras.NAME] for each camera, where they do not lie in the file of --config",
+        metavar="FILE",
+    )
     mode: str = option(
         "auto",
         "live: the newest frame wins; lossless: no frame is dropped; auto: live for cameras and URLs",
