@@ -31,13 +31,13 @@ class Ignored:
         return bool(self.polygons)
 
     def hides(self, box: Box, width: int, height: int) -> bool:
-        """Whether the centre of a box lies in one of the areas; all in pixels of a picture of `width` x `height`."""
+        """Whether the centre of a box, in pixels of a picture of `width` x `height`, lies in one of the areas."""
         return any(geometry.holds(polygon, *geometry.centre(box, width, height)) for polygon in self.polygons)
 
     def left(self, area: Box, reach: float, width: int, height: int) -> Box | None:
         """The part of an `area` in which faces that count can be: the rectangle around all in it that is not
-        ignored, wider by `reach` pixels, half a face, on each side. None where nothing is left. All in pixels of a
-        picture of `width` x `height`."""
+        ignored, wider by `reach` pixels, half a face, on each side. None where nothing is left. All in pixels of
+        a picture of `width` x `height`."""
         if self._open is None:
             return area
         rows, columns = _span(area.y, area.height, height), _span(area.x, area.width, width)

@@ -37,7 +37,7 @@ def zones_of(zones: Iterable[Zone], box: Box, width: int, height: int) -> tuple[
 
 
 def around(box: Box, margin: float, width: int, height: int) -> Polygon:
-    """The area of a box, in pixels of a picture of `width` x `height`, wider by `margin` of its sides all around."""
+    """The area of a box, in pixels of a picture of `width` x `height`, wider by `margin` of its sides."""
     across, down = box.width * margin, box.height * margin
     left, right = (_fraction(v, width) for v in (box.x - across, box.x + box.width + across))
     top, bottom = (_fraction(v, height) for v in (box.y - down, box.y + box.height + down))
