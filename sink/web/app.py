@@ -35,8 +35,8 @@ from emotion_stream.sink.web.live import (
 from emotion_stream.sink.web.model import Areas, CameraHistory, CameraStatus, RunStatus, Saved
 from emotion_stream.sink.web.pictures import SNAPSHOT_QUALITY, Gallery
 
-ABOUT = """What the page shows, for programs. Nothing here changes anything, but for the areas of a camera where the
-run was started with `--editable`.
+ABOUT = """What the page shows, for programs. Nothing here changes anything, but for the areas of a camera where
+the run was started with `--editable`.
 
 Where a token is needed, send it as `Authorization: Bearer TOKEN` or as `?token=TOKEN`."""
 RECORDS = "application/octet-stream"
