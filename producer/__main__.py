@@ -10,6 +10,7 @@ from emotion_stream.producer.roll import Roll
 from emotion_stream.producer.signals import Signals
 from emotion_stream.shared.process.metrics import Metrics
 from emotion_stream.shared.process.service import Service, open_streams
+from emotion_stream.shared.settings.cameras import cameras_of
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import CommonOptions, LinkOptions, ProducerOptions
@@ -67,6 +68,7 @@ def run(values: Values) -> None:
             name=service.worker if link.slot else "",
             roll=roll,
             signals=Signals(service.metrics.camera_problems),
+            cameras=cameras_of(values),
         )
     finally:
         stop_watching()

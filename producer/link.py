@@ -18,6 +18,7 @@ from emotion_stream.producer.pictures.source import Context, Picture, Source
 from emotion_stream.producer.signals import Signals
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.log import first_line
+from emotion_stream.shared.messages.camera import GENERAL, CameraSettings
 from emotion_stream.shared.messages.signal import Signal
 from emotion_stream.shared.messages.types import OK, Frame, FrameInfo, Mode, Outcome
 from emotion_stream.shared.settings.options import ProducerOptions
@@ -109,6 +110,8 @@ class Job:
     """What people call the camera; empty: as the source is named."""
     phase: float = 0.0
     """See `Pace`."""
+    settings: CameraSettings = GENERAL
+    """What travels with its frames. May be replaced at any time; the next frame has the new ones."""
     budget: Budget = field(init=False)
 
     def __post_init__(self) -> None:
@@ -159,6 +162,7 @@ class Job:
             gap=picture.gap,
             left_out=left_out,
             display_name=self.display_name,
+            settings=self.settings,
         )
         return Frame(info, jpeg, outcome=outcome)
 

@@ -16,11 +16,13 @@ from emotion_stream.producer.pictures.source import Context, Nobody, Observer, S
 from emotion_stream.producer.roll import Roll
 from emotion_stream.producer.signals import Signals
 from emotion_stream.producer.sources.factory import make_source
-from emotion_stream.producer.sources.spec import plan
+from emotion_stream.producer.sources.spec import SourceSpec, plan
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.log import first_line
+from emotion_stream.shared.messages.camera import GENERAL, CameraSettings
 from emotion_stream.shared.messages.signal import State
 from emotion_stream.shared.messages.types import Mode
+from emotion_stream.shared.settings.cameras import Camera
 from emotion_stream.shared.settings.options import ProducerOptions
 from emotion_stream.shared.streams.access import holding
 
@@ -46,13 +48,15 @@ class Producer:
         context: Context,
         name: str = "",
         roll: Roll | None = None,
+        settings: CameraSettings = GENERAL,
     ) -> None:
-        """With a `roll` the source is opened by `run`, and tried again for as long as it takes."""
+        """With a `roll` the source is opened by `run`, and tried again for as long as it takes. `options` are
+        those of this camera; `settings` travel with its frames."""
         epoch = options.run_id if mode == "lossless" and options.run_id else new_epoch()
         token = name or secrets.token_hex(8)
         if mode == "lossless":
             token = holding(token, epoch)
-        self.job = Job(source, streams, options, mode, context, epoch, token)
+        self.job = Job(source, streams, options, mode, context, epoch, token, settings=settings)
         self.roll = roll
         self._start = 0
         if roll is not None:
@@ -146,14 +150,14 @@ class Producer:
         self.job.source.close()
 
 
-def check_recordings(options: ProducerOptions) -> None:
-    """Open and close every file and folder of `options`, so that a wrong one is told before a run begins.
+def check_recordings(options: ProducerOptions, cameras: Sequence[Camera] = ()) -> None:
+    """Open and close every file and folder of `options` and `cameras`, so that a wrong one is told before a run.
 
     Raises:
         UsageError: the options do not fit together.
         EmotionError: one of them cannot be read.
     """
-    mode, specs = plan(options)
+    mode, specs = plan(options, cameras)
     context = Context(threading.Event(), Nobody())
     for spec in specs:
         if spec.kind in ("video", "pictures"):
@@ -173,8 +177,10 @@ def run_producers(
     name: str = "",
     roll: Roll | None = None,
     signals: Signals | None = None,
+    cameras: Sequence[Camera] = (),
 ) -> None:
-    """Produce all sources of `options` until they end or `stop` is set.
+    """Produce all sources of `options`, or else those of `cameras`, until they end or `stop` is set. Those that
+    `cameras` name have settings of their own.
 
     With a `roll`, in live mode, a source that cannot be opened or fails is entered there and tried again, and the
     others go on: a camera that is away takes nobody down.
@@ -192,7 +198,7 @@ def run_producers(
         UsageError: the options are wrong.
         EmotionError: a source cannot be opened, or failed later; the others have been stopped.
     """
-    mode, specs = plan(options, patient=roll is not None)
+    mode, specs = plan(options, cameras, patient=roll is not None)
     if mode != "live":
         roll = None
     halt = threading.Event()
@@ -204,12 +210,15 @@ def run_producers(
             roll.away(camera, reason or "no signal")
 
     context = Context(halt, observer, alive, tell)
-    producers = [
-        Producer(
-            make_source(spec, mode, options, context), streams_for(spec.name), options, mode, context, name, roll
-        )
-        for spec in specs
-    ]
+    tables = {camera.id: camera for camera in cameras}
+
+    def make(spec: SourceSpec) -> Producer:
+        table = tables.get(spec.name, Camera(spec.name))
+        own = table.over(options)
+        source = make_source(spec, mode, own, context)
+        return Producer(source, streams_for(spec.name), own, mode, context, name, roll, table.settings)
+
+    producers = [make(spec) for spec in specs]
     for n, (producer, spec) in enumerate(zip(producers, specs, strict=True)):
         producer.job.phase, producer.job.display_name = n / len(producers), spec.display_name
         known.expect(producer.job.camera, producer.job.source.url)

@@ -78,7 +78,8 @@ class Sink:
         Without `own_run` the server may hold results of an earlier run, which are left out.
 
         With `blur`, no output ever gets pixels of a face that was found or followed. Lossless frames are held back
-        until faces that enter have been found; live ones for `blur_delay` seconds.
+        until faces that enter have been found; live ones for `blur_delay` seconds. What comes with a frame wins over
+        both.
         """
         self._service = service
         self._streams = streams
@@ -90,7 +91,7 @@ class Sink:
         self._order = Reorder(hold_back)
         self._hold_back = hold_back
         self._follower = follower
-        self._veil = Veil(blur_delay) if blur else None
+        self._veil = Veil(blur, blur_delay)
         self._watcher = watcher or Watcher()
         self._listeners: Sequence[Listener] = ()
         self._stats = Stats()
@@ -148,10 +149,10 @@ class Sink:
                 entries = streams.read_own(streams.keys.emotions, self._name, self._name, after, BATCH)
                 after = entries[-1].id if entries else ""
             else:
-                holding = self._order.holding or (self._veil is not None and self._veil.holding)
+                holding = self._order.holding or self._veil.holding
                 block = BLOCK_HOLDING if holding else BLOCK
                 entries = streams.read_new(streams.keys.emotions, self._name, self._name, BATCH, block)
-                if not entries and self._veil is not None and self._veil.holding:
+                if not entries and self._veil.holding:
                     self._veil.end(streams.progress().ended)
             self._take(entries)
             self._show()
@@ -331,16 +332,16 @@ class Sink:
     def _ready(self, now: float) -> list[Released]:
         """What is in order, and, where faces are hidden, has been held back for long enough."""
         released = self._order.release(now)
-        if self._veil is None:
+        if not self._veil.holding and not any(map(self._veil.hides, released)):
             return released
         for n in range(0, len(released), AT_ONCE):
             few = released[n : n + AT_ONCE]
-            self._veil.take(few, self._fetch(few), time.monotonic())
+            self._veil.take(few, self._fetch(filter(self._veil.hides, few)), time.monotonic())
         return self._veil.due(time.monotonic(), all_of_them=now == math.inf)
 
     def _show_some(self) -> None:
         """Show some frames on all outputs, then acknowledge them with positions and statistics in one step."""
-        jpegs = {} if self._veil else self._fetch(itertools.islice(self._unshown, AT_ONCE))
+        jpegs = self._fetch(itertools.filterfalse(self._veil.hides, itertools.islice(self._unshown, AT_ONCE)))
         while self._unshown and len(self._shown) < AT_ONCE:
             self._turn.check()
             item = self._unshown.popleft()
@@ -382,8 +383,9 @@ class Sink:
         if outcome.status == "dropped":
             self._dropped(item.camera, outcome.reason or "unknown")
         else:
-            frame_id = item.message.frame_id
-            self._write(item.message, self._veil.lift(frame_id) if self._veil else Veiled(jpegs.get(frame_id)))
+            frame_id, hides = item.message.frame_id, self._veil.hides(item)
+            veiled = self._veil.lift(frame_id) if hides else Veiled(jpegs.get(frame_id))
+            self._write(item.message, veiled, hides)
 
     def _fetch(self, released: Iterable[Released]) -> dict[str, bytes | None]:
         """The JPEGs of the frames to show, by frame id, where any output wants the picture."""
@@ -397,13 +399,13 @@ class Sink:
         ]
         return dict(zip(ids, self._streams.fetch_jpegs(ids), strict=True))
 
-    def _write(self, message: Emotions, veiled: Veiled) -> None:
+    def _write(self, message: Emotions, veiled: Veiled, hides: bool) -> None:
         info = message.info
         faces, unseen, cut, apart = self._follower.follow(message)
         latency = self._clock.age(info.captured_at)
         result = Result(info, message.outcome, message.labels, faces, latency, unseen, cut, apart)
         image = picture_of(veiled.jpeg) if veiled.jpeg else None
-        if image is not None and self._veil is not None:
+        if image is not None and hides:
             image = hide(image, result, veiled.boxes)
         for output in self._outputs:
             output.write(result, image if output.needs_image else None)

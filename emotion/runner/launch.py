@@ -13,6 +13,7 @@ from emotion_stream.emotion.runner.server import EmbeddedServer
 from emotion_stream.emotion.runner.supervisor import Plan, Supervisor
 from emotion_stream.producer.sources.spec import check_cameras, plan
 from emotion_stream.shared.errors import UsageError
+from emotion_stream.shared.settings.cameras import Camera, cameras_of, to_tables
 from emotion_stream.shared.settings.cli import Values
 from emotion_stream.shared.settings.loading import build, to_toml
 from emotion_stream.shared.settings.options import (
@@ -57,6 +58,7 @@ class Launch:
         directory: the run's own folder.
         values: all settings.
         producer: those of the producer.
+        cameras: the tables of the settings file.
         sources: what it reads.
         is_live: whether it reads live.
         link: how processes reach the streams.
@@ -75,10 +77,15 @@ class Launch:
         self.directory = directory
         self.values = values
         self.producer = replace(build(ProducerOptions, values), run_id=run_id, go=str(directory / "go"))
-        if build(ShowOptions, values).blur_faces:  # so many frames are held back until faces have been found
+        tables = cameras_of(values)
+        # What --source names is played, with the settings of the tables.
+        self.cameras = tuple(replace(table, source="") for table in tables) if self.producer.source else tables
+        show, plain = build(ShowOptions, values), Camera("")
+        if any(camera.over(show).blur_faces for camera in (*self.cameras, plain)):
+            # So many frames are held back until faces have been found.
             least = max(self.producer.in_flight, ProducerOptions().in_flight)
             self.producer = replace(self.producer, in_flight=least)
-        mode, self.sources = plan(self.producer)
+        mode, self.sources = plan(self.producer, self.cameras)
         check_cameras(self.sources)
         self.is_live = mode == "live"
         link = build(LinkOptions, values)
@@ -125,19 +132,27 @@ class Launch:
 
     def start_producer(self) -> None:
         """Start the producer, which waits with its first frame until `go`."""
-        self.start("producer", "producer", self.producer, ends=True)
+        alone = replace(self.producer, cameras_file=None)
+        self.start("producer", "producer", alone, ends=True, tables=to_tables(self.cameras))
 
     def go(self) -> None:
         """All others are ready: the producer may begin."""
         Path(self.producer.go).touch()
 
     def start(
-        self, module: str, slot: str, *settings: object, ends: bool = False, keep_stdout: bool = False
+        self,
+        module: str,
+        slot: str,
+        *settings: object,
+        ends: bool = False,
+        keep_stdout: bool = False,
+        tables: str = "",
     ) -> None:
-        """Start one process; for the arguments see `Plan`."""
+        """Start one process; for the arguments see `Plan`. `tables` stand in its settings file, behind all else."""
         link = replace(self.link, slot=slot)
         common = replace(self._common, metrics_host="127.0.0.1", metrics_port=0, config=None)
         path = self.directory / f"{slot}.toml"
         path.touch(0o600)  # before there is anything in it
-        path.write_text(to_toml(link, common, *settings), "utf-8", "surrogateescape")  # names in any letters
+        text = to_toml(link, common, *settings) + tables
+        path.write_text(text, "utf-8", "surrogateescape")  # names in any letters
         self.supervisor.start(Plan(slot, module, [f"--config={path}"], ends=ends, keep_stdout=keep_stdout))

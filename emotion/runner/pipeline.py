@@ -97,7 +97,7 @@ class Run:
             model = build(ModelOptions, launch.values).model
             served = load_manifest(model_directory(model))
             check_served(build(ClassifierOptions, launch.values), served)
-            check_recordings(launch.producer)
+            check_recordings(launch.producer, launch.cameras)
             stills = all(source.kind == "pictures" for source in launch.sources)
             self._labels = in_force(
                 build(ClassifierOptions, launch.values), served, self._sink, self._show, stills=stills

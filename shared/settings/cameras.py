@@ -61,6 +61,12 @@ def over(general: T, own: Mapping[str, Any]) -> T:
     return replace(general, **{name: value for name, value in own.items() if name in known})  # type: ignore[type-var]
 
 
+def tuned(general: T, settings: CameraSettings) -> T:
+    """`general` for the frames that carry these settings. Pure."""
+    named = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    return over(general, {name: value for name, value in named.items() if value is not None})
+
+
 def load_cameras(path: str | Path) -> tuple[Camera, ...]:
     """The cameras of a settings file, in its order. What else the file holds is not looked at.
 

@@ -114,6 +114,11 @@ class Result:
             return None
         return zones_of(info.settings.zones, face.box, info.width, info.height)
 
+    def notice(self, general: str) -> str:
+        """The line that people are told with this picture: the camera's own, or the general one."""
+        own = self.info.settings.notice
+        return general if own is None else own
+
     def emotion(self, face: Face) -> str:
         """The name of a face's label, also where it is uncertain."""
         return self.labels[face.label]

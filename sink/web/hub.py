@@ -334,6 +334,7 @@ class Hub:
                 Poster(track=offer.track, seconds=round(offer.seconds, 1), area=polygon_text(offer.area))
                 for offer in lane.offers
             ],
+            notice=lane.result.notice("") if lane.result else "",
         )
 
 

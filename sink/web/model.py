@@ -63,6 +63,7 @@ class CameraStatus(BaseModel):
     ignore: list[str] = Field(description="areas in which faces are not looked for, as in `Areas`")
     zones: dict[str, str] = Field(description="areas with a name, as in `Areas`")
     posters: list[Poster] = Field(description="faces that may be posters")
+    notice: str = Field("", description="a line of its own that people are told beside that of the run")
 
 
 class RunStatus(BaseModel):

@@ -189,6 +189,8 @@ export class Camera extends EventTarget {
     this.state = state;
     this.#find("h2").textContent = status.display_name;
     if (status.source) this.#find("h2").title = status.source;
+    this.#find(".notice").textContent = status.notice;
+    this.#find(".notice").hidden = !status.notice;
     if (status.width) this.#find(".screen").style.setProperty("--aspect", `${status.width} / ${status.height}`);
     if (this.#isTroubled) this.#faces.clear();
     this.#faces.say(nobody(state, status.frames > 0));
