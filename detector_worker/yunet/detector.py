@@ -68,11 +68,8 @@ class YuNet:
         if part == Box(0, 0, width, height):
             return self._network.look(gray, width, height, self._options.min_score)
         # The network sees a few sizes only: what it would see empty, it may as well see as it is.
-        x, y = (
-            min(part.x, width - min(width, padded(part.width))),
-            min(part.y, height - min(height, padded(part.height))),
-        )
-        part = Box(x, y, min(width - x, padded(part.width)), min(height - y, padded(part.height)))
+        across, down = min(width, padded(part.width)), min(height, padded(part.height))
+        part = Box(min(part.x, width - across), min(part.y, height - down), across, down)
         seen = rescale(part, gray.shape[1] / width, gray.shape[0] / height, gray.shape[1], gray.shape[0])
         cut = gray[seen.y : seen.y + seen.height, seen.x : seen.x + seen.width]
         faces = self._network.look(cut, part.width, part.height, self._options.min_score)
@@ -102,8 +99,10 @@ class YuNet:
             box = clip((left, top, length, length), 1, 1, jpeg.width, jpeg.height)
             if self._ignored.hides(box, jpeg.width, jpeg.height):
                 continue
+            if len(found) == options.max_faces:
+                break
             found.append(Found(box, float(faces.scores[n]), _landmarks(faces.landmarks[n].ravel().tolist())))
-        return found[: options.max_faces]
+        return found
 
 
 def _sides(faces: Faces) -> Floats:

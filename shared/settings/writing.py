@@ -54,15 +54,18 @@ def with_areas(text: str, camera: str, ignore: Sequence[Polygon], zones: Sequenc
         from tomlkit.items import InlineTable
     except ImportError as e:
         raise EmotionError("--editable needs tomlkit: pip install tomlkit") from e
+
+    def new_table(within: Any) -> Any:
+        return tomlkit.inline_table() if isinstance(within, InlineTable) else tomlkit.table()
+
     try:
         document: Any = tomlkit.parse(text)
         tables = document.setdefault(TABLES, tomlkit.table(is_super_table=True))
         if camera not in tables:
-            tables[camera] = tomlkit.table()
+            tables[camera] = new_table(tables)
         table = tables[camera]
         _set_ignore(table, [polygon_text(polygon) for polygon in ignore], tomlkit.array)
-        make = tomlkit.inline_table if isinstance(table, InlineTable) else tomlkit.table
-        _set_zones(table, {name: polygon_text(polygon) for name, polygon in zones}, make)
+        _set_zones(table, {name: polygon_text(polygon) for name, polygon in zones}, lambda: new_table(table))
         new = tomlkit.dumps(document)
     except (TOMLKitError, TypeError, AttributeError, KeyError) as e:
         raise ValueError(f"{type(e).__name__}: {e}") from e

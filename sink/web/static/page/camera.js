@@ -11,6 +11,8 @@ import { Posters } from "./posters.js";
 import { areasOf, toldOf } from "./shapes.js";
 import { lasting, nameOf, nobody, skipped, stateOf, veil } from "./words.js";
 
+const EXPECTED_MS = 10000; // until saved areas must have come with pictures; else they are not in force
+
 export class Camera extends EventTarget {
   name;
   root;
@@ -31,6 +33,7 @@ export class Camera extends EventTarget {
   #layer;
   #editor;
   #posters;
+  #expected = null;
 
   /** `say` tells screen readers. */
   constructor(name, switches, say) {
@@ -80,7 +83,7 @@ export class Camera extends EventTarget {
       this.#showAreas();
       this.#find(".edit").focus();
     });
-    this.#editor.addEventListener("saved", ({ detail }) => Object.assign(this.#status, detail));
+    this.#editor.addEventListener("saved", ({ detail }) => this.#expect(detail));
     this.#posters.addEventListener("ignore", async ({ detail: text }) => {
       const told = toldOf(areasOf(this.#status));
       told.ignore.push(text);
@@ -95,10 +98,16 @@ export class Camera extends EventTarget {
       if (wrong) this.#posters.say(wrong);
       else {
         this.#posters.forget(text);
-        Object.assign(this.#status, told);
+        this.#expect(told);
         this.#showAreas();
       }
     });
+  }
+
+  /** What was saved is shown at once, and comes with the pictures a moment later. */
+  #expect(areas) {
+    this.#expected = { areas, until: performance.now() + EXPECTED_MS };
+    Object.assign(this.#status, areas);
   }
 
   /** Draw areas, or end that. */
@@ -183,6 +192,7 @@ export class Camera extends EventTarget {
   /** How the camera does, as the server tells once a second. Returns whether its state is another one. */
   status(status) {
     this.#status = status;
+    if (this.#expected && performance.now() < this.#expected.until) Object.assign(status, this.#expected.areas);
     this.#statusAt = performance.now();
     const state = stateOf(status);
     const other = state !== this.state;

@@ -32,7 +32,7 @@ stream.addEventListener("status", ({ detail: status }) => {
   order = status.cameras.map(({ name }) => name);
   for (const each of status.cameras) {
     const camera = cameras.get(each.name) ?? add(each.name);
-    if (camera.status(each) && camera.state !== "waiting") tell(`Camera ${each.display_name}: ${nameOf(camera.state)}`);
+    if (camera.status({ ...each, editable: status.editable }) && camera.state !== "waiting") tell(`Camera ${each.display_name}: ${nameOf(camera.state)}`);
   }
   const { state: worst, text, why } = overall(status.cameras);
   const moves = status.cameras.some(({ name }) => cameras.get(name).state === "live");
