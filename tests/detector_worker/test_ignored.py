@@ -33,7 +33,7 @@ FACES = 10
 
 
 def group() -> Image:
-    """A group photo, 960 x 540: ten people in two rows, of several sizes; two stand on both sides of the middle."""
+    """A group photo, 960 x 540: ten people in two rows, of several sizes; two of them beside the middle."""
     photo = np.full((540, 960, 3), 120, np.uint8)
     for n in range(FACES):
         side = (150, 190, 120, 170, 140)[n % 5]
