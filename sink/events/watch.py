@@ -151,6 +151,11 @@ class Watcher:
             return [Event("camera_back", camera, self.name(camera), None, when)]
         return []
 
+    def forget(self, camera: str) -> None:
+        """This camera is gone; should it come back, it is a new one."""
+        for known in (self._lanes, self._called, self._lost):
+            known.pop(camera, None)
+
     def lost_at(self, camera: str) -> float:
         """Since when a camera is lost; 0 where it is not."""
         return self._lost.get(camera, ("", 0.0))[1]

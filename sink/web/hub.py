@@ -72,14 +72,15 @@ class Lane:
     ended: bool = False
     signal: Signal | None = None
     offers: tuple[Offer, ...] = ()
+    place: int | None = None
     begun: float = field(default_factory=time.time)
     ended_at: float = 0.0
 
 
 class Hub:
-    """The newest results and pictures of all cameras. `cameras` are shown before their first frame comes, in this
-    order; others follow them by name. `posters` watches for faces that never change; `editable`: whether viewers
-    may save areas."""
+    """The newest results and pictures of all cameras. `cameras` are shown before their first frame comes. Cameras
+    stand in the order that their producers tell, those without a place behind them by name. `posters` watches for
+    faces that never change; `editable`: whether viewers may save areas."""
 
     def __init__(
         self,
@@ -91,8 +92,7 @@ class Hub:
     ):
         self._clock = clock
         self._lock = threading.Lock()
-        self._lanes = {name: Lane(name) for name in cameras}
-        self._given = len(self._lanes)
+        self._lanes = {name: Lane(name, place=n) for n, name in enumerate(cameras)}
         self._kept: deque[Result] = deque()
         self._kept_faces = 0
         self._report: Report | None = None
@@ -172,6 +172,9 @@ class Hub:
         """Take note of how the pipeline does."""
         with self._lock:
             self._report = report
+            for name, signal in report.signals.items():
+                lane = self._lane(name)
+                lane.place = lane.place if signal.place is None else signal.place
             for name, lane in self._lanes.items():
                 if name in report.ended and not lane.ended:
                     lane.ended_at = time.time()
@@ -180,6 +183,14 @@ class Hub:
                 if self._posters and lane.signal is not None and lane.signal.state == "frozen":
                     self._posters.forget(name)  # everything stands still, not only posters
                     lane.offers = ()
+        self.changed()
+
+    def let_go(self, camera: str) -> None:
+        """This camera is gone from the page. What it has shown lately can still be downloaded."""
+        with self._lock:
+            self._lanes.pop(camera, None)
+        if self._posters:
+            self._posters.forget(camera)
         self.changed()
 
     @property
@@ -212,8 +223,9 @@ class Hub:
         return self._lanes[camera]
 
     def _in_order(self) -> list[Lane]:
-        lanes = list(self._lanes.values())
-        return lanes[: self._given] + sorted(lanes[self._given :], key=lambda lane: lane.name)
+        return sorted(
+            self._lanes.values(), key=lambda lane: (math.inf if lane.place is None else lane.place, lane.name)
+        )
 
     def _hear(self, lane: Lane, now: float) -> None:
         gap = now - lane.heard_at
@@ -266,13 +278,16 @@ class Hub:
     def timeline(self, camera: str, age: int, closed: int) -> tuple[Timeline, list[Point]]:
         """The timeline of a camera, and its points since a viewer who has seen `closed` points of this `age`."""
         with self._lock:
-            timeline = self._lanes[camera].timeline
+            lane = self._lanes.get(camera)
+            timeline = lane.timeline if lane else Timeline()
             return timeline, timeline.since(age, closed)
 
     def events(self, camera: str, told: int) -> tuple[int, list[Event]]:
         """How many events a camera has had, and those since a viewer who has seen `told` of them."""
         with self._lock:
-            lane = self._lanes[camera]
+            lane = self._lanes.get(camera)
+            if lane is None:  # it has gone meanwhile
+                return told, []
             lacking = lane.told - told
             return lane.told, list(lane.events)[-lacking:] if lacking > 0 else []
 

@@ -83,6 +83,10 @@ class Web:
         """Tell viewers of an event."""
         self._hub.tell(event)
 
+    def let_go(self, camera: str) -> None:
+        """Show this camera no more."""
+        self._hub.let_go(camera)
+
     def report(self, report: Report) -> None:
         """Tell viewers of backlog, rates and ended sources."""
         self._hub.report(report)

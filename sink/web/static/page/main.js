@@ -30,10 +30,12 @@ stream.addEventListener("status", ({ detail: status }) => {
     legend();
   }
   order = status.cameras.map(({ name }) => name);
+  for (const name of cameras.keys()) if (!order.includes(name)) remove(name);
   for (const each of status.cameras) {
     const camera = cameras.get(each.name) ?? add(each.name);
     if (camera.status({ ...each, editable: status.editable }) && camera.state !== "waiting") tell(`Camera ${each.display_name}: ${nameOf(camera.state)}`);
   }
+  arrangeAnew();
   const { state: worst, text, why } = overall(status.cameras);
   const moves = status.cameras.some(({ name }) => cameras.get(name).state === "live");
   $("fps").textContent = moves ? `${status.fps.toFixed(1)} fps` : "–";
@@ -125,6 +127,36 @@ function add(name) {
   if (named() === name) enlarge(camera, false);
   fit();
   return camera;
+}
+
+/** A camera that is no more: the address of one that filled the window leads back to all. */
+function remove(name) {
+  const camera = cameras.get(name);
+  const focused = camera.root.contains(document.activeElement);
+  if (large === camera) {
+    if (document.fullscreenElement) document.exitFullscreen();
+    history.replaceState(null, "", location.pathname + location.search);
+    enlarge(null, false);
+  }
+  cameras.delete(name);
+  inView.delete(name);
+  fresh.delete(name);
+  watcher.unobserve(camera.root);
+  camera.root.remove();
+  $("empty").hidden = cameras.size > 0;
+  if (focused) $("cameras").focus();
+  tell(`Camera ${camera.name}: removed`);
+  fit();
+}
+
+/** Put the cameras into the order that the server tells, where it has become another one. */
+function arrangeAnew() {
+  const roots = order.map((name) => cameras.get(name).root);
+  if (roots.every((root, n) => $("cameras").children[n] === root)) return;
+  const focused = document.activeElement;
+  $("cameras").append(...roots);
+  if (document.activeElement !== focused) focused.focus({ preventScroll: true });
+  fit();
 }
 
 /** All cameras as they stand on the page. */
