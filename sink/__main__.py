@@ -18,6 +18,7 @@ from emotion_stream.shared.settings.options import (
     SinkOptions,
     WebOptions,
 )
+from emotion_stream.shared.settings.writing import with_file
 from emotion_stream.sink.catalogue import open_outputs, parse
 from emotion_stream.sink.events.names import camera_names
 from emotion_stream.sink.events.watch import Watcher
@@ -38,7 +39,7 @@ def run(values: Values) -> None:
     if not CAMERA_NAME.fullmatch(options.sink):
         raise UsageError(f"--sink {options.sink!r}: use letters, digits, '_', '.' and '-', 64 at the most")
     parse(options.output)
-    web = build(WebOptions, values)
+    web = with_file(build(WebOptions, values), values)
     events = build(EventOptions, values)
     names = camera_names(events)
     follower = Follower(following(options.confirm, options.smoothing, show.uncertain))

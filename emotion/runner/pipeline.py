@@ -34,6 +34,7 @@ from emotion_stream.shared.settings.options import (
     WriteOptions,
 )
 from emotion_stream.shared.settings.reread import Reread
+from emotion_stream.shared.settings.writing import with_file
 from emotion_stream.shared.streams.progress import Progress
 from emotion_stream.shared.streams.shard import Streams
 from emotion_stream.sink.catalogue import parse as check_outputs
@@ -74,10 +75,11 @@ class Run:
         self._sink = replace(build(SinkOptions, values), per_camera=many, expect=self._cameras)
         self._show = build(ShowOptions, values)
         following(self._sink.confirm, self._sink.smoothing, self._show.uncertain)  # refused here if they are wrong
-        self._page = Page(self._sink.output, build(WebOptions, values))
+        self._page = Page(self._sink.output, with_file(build(WebOptions, values), values))
         self._events = build(EventOptions, values)
         camera_names(self._events)  # refused here if it is wrong
-        self._reread = Reread(values, service.asked, watch=launch.producer.watch_settings)
+        watch = launch.producer.watch_settings or self._page.options.editable
+        self._reread = Reread(values, service.asked, watch=watch)
         self._embedded = launch.embedded
         self._known: list[dict[str, Any]] = []
         self._progress = Progress.parse({})

@@ -359,6 +359,23 @@ class WebOptions:
     web_viewers: int = option(
         32, "highest number of live views of the web page at the same time", low=1, high=1000
     )
+    editable: bool = option(
+        False,
+        "let whoever has the token save the areas of cameras, drawn on the web page, in the settings file, which"
+        " is read again then",
+    )
+    areas_file: str = option(
+        "",
+        "settings file that areas are saved in; default: that of --cameras-file, or of --config",
+        metavar="FILE",
+    )
+    poster_after: float = option(
+        600.0,
+        "seconds after which a face that has neither moved nor changed is offered on the web page to be ignored;"
+        " 0: never",
+        low=0,
+        high=86_400,
+    )
 
 
 @dataclass(frozen=True, slots=True)

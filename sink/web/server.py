@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from emotion_stream.sink.web.app import make_app
+from emotion_stream.sink.web.areas import Keep
 from emotion_stream.sink.web.http.address import Access
 from emotion_stream.sink.web.http.assets import load
 from emotion_stream.sink.web.http.connections import Connection, Counts
@@ -35,14 +36,23 @@ log = logging.getLogger(__name__)
 class WebServer:
     """Serves a hub on a bound socket until it is stopped."""
 
-    def __init__(self, hub: Hub, sock: socket.socket, access: Access, viewers: int, root_path: str = "") -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        sock: socket.socket,
+        access: Access,
+        viewers: int,
+        root_path: str = "",
+        keep: Keep | None = None,
+    ) -> None:
+        """`keep` saves areas; None: nobody may."""
         self._hub = hub
         self._socket = sock
         self._gallery = Gallery(hub.notice)
         self._bell: Bell | None = None
         assets = load()
         self._seats = Seats(viewers)
-        app = make_app(hub, self._gallery, self._own_bell, self._seats, assets, root_path)
+        app = make_app(hub, self._gallery, self._own_bell, self._seats, assets, root_path, keep)
         port = int(sock.getsockname()[1])
         connections = max(64, CONNECTIONS_EACH * viewers)
         protocol = partial(Connection, Counts(connections // 2))

@@ -33,7 +33,7 @@ stream.addEventListener("status", ({ detail: status }) => {
   for (const name of cameras.keys()) if (!order.includes(name)) remove(name);
   for (const each of status.cameras) {
     const camera = cameras.get(each.name) ?? add(each.name);
-    if (camera.status(each) && camera.state !== "waiting") tell(`Camera ${each.display_name}: ${nameOf(camera.state)}`);
+    if (camera.status({ ...each, editable: status.editable }) && camera.state !== "waiting") tell(`Camera ${each.display_name}: ${nameOf(camera.state)}`);
   }
   arrangeAnew();
   const { state: worst, text, why } = overall(status.cameras);
@@ -113,13 +113,14 @@ async function lookForNext() {
 // --- cameras ------------------------------------------------------------------------------------------------------
 
 function add(name) {
-  const camera = new Camera(name, switches);
+  const camera = new Camera(name, switches, tell);
   cameras.set(name, camera);
   const after = order.slice(order.indexOf(name) + 1).find((other) => cameras.has(other));
   $("cameras").insertBefore(camera.root, after ? cameras.get(after).root : null);
   $("empty").hidden = true;
   camera.addEventListener("enlarge", () => (large === camera ? leave() : visit(camera)));
   camera.addEventListener("more", () => (large === camera ? camera.root.querySelector(".faces").scrollBy({ top: 200, left: 200 }) : visit(camera)));
+  camera.addEventListener("alone", () => large !== camera && visit(camera));
   camera.addEventListener("full", fullScreen);
   camera.pause(paused);
   watcher.observe(camera.root);
@@ -353,6 +354,10 @@ function redraw() {
   for (const camera of cameras.values()) camera.redraw(labels);
 }
 
+const showAreas = () => $("cameras").classList.toggle("no-areas", !switches.now.areas);
+switches.addEventListener("change", showAreas);
+showAreas();
+
 // --- what people do -----------------------------------------------------------------------------------------------
 
 const MENUS = ["download", "overlays"];
@@ -371,6 +376,8 @@ const KEYS = {
   l: () => switches.toggle("labels"),
   p: () => switches.toggle("percentages"),
   m: () => switches.toggle("landmarks"),
+  a: () => switches.toggle("areas"),
+  e: () => (large ?? (cameras.size === 1 && chosen()))?.edit?.(),
   t: changeTheme,
   "?": () => $("keys").showModal(),
   ArrowLeft: () => walk(-1),
