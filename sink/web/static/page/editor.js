@@ -74,6 +74,8 @@ export class Editor extends EventTarget {
     svg.addEventListener("pointerup", (event) => this.isOpen && this.#up(event));
     svg.addEventListener("pointercancel", () => (this.#press = null));
     svg.addEventListener("dblclick", (event) => this.isOpen && event.stopPropagation());
+    // Browsers move the focus with the mouse events that follow a finger's: by then it may be on a name.
+    svg.addEventListener("mousedown", (event) => this.isOpen && event.preventDefault());
   }
 
   /** Begin with these areas; `more` are added to them at once. */
@@ -276,6 +278,7 @@ export class Editor extends EventTarget {
     const at = this.#layer.at(event);
     const held = event.target.closest("[data-corner], [data-middle]")?.dataset ?? {};
     this.#layer.svg.setPointerCapture(event.pointerId);
+    (event.target.closest("[data-corner]") ?? this.#layer.svg).focus({ preventScroll: true });
     this.#press = { from: at, last: at, dragged: false, corner: held.corner === undefined ? null : Number(held.corner), whole: false };
     if (held.middle !== undefined) {
       this.#insert(Number(held.middle));
@@ -383,8 +386,8 @@ export class Editor extends EventTarget {
     const found = problem(this.#areas);
     if (!found) return true;
     this.#choose(this.#areas.indexOf(found.area));
-    this.#warn(found.wrong === "twice" ? WORDS.twice(found.area.name) : WORDS.unnamed);
     this.#find("[data-chosen] input").focus();
+    this.#warn(found.wrong === "twice" ? WORDS.twice(found.area.name) : WORDS.unnamed);
     return false;
   }
 
