@@ -26,6 +26,7 @@ from emotion_stream.shared.settings.options import (
     ClassifierOptions,
     CommonOptions,
     DetectorOptions,
+    LanguageOptions,
     LinkOptions,
     ModelOptions,
     ProducerOptions,
@@ -124,6 +125,7 @@ COMMAND = Command(
     (
         ProducerOptions,
         ShowOptions,
+        LanguageOptions,
         SinkOptions,
         WebOptions,
         EventOptions,
