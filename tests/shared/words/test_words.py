@@ -10,7 +10,7 @@ import pytest
 from emotion_stream.shared.errors import UsageError
 from emotion_stream.shared.words.words import ENGLISH, OTHER, Text, Words, asked, chosen, codes, load
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 STATIC = ROOT / "sink" / "web" / "static"
 SCRIPTS = [*STATIC.glob("*.js"), *(STATIC / "page").glob("*.js")]
 PLACE = re.compile(r"\{(\w+)\}")
