@@ -8,6 +8,7 @@ import cv2
 from emotion_stream.detector_worker.contract import FaceDetector, Found
 from emotion_stream.detector_worker.crop import crop_face, upright
 from emotion_stream.detector_worker.haar.detector import Haar
+from emotion_stream.detector_worker.ignored import ignoring
 from emotion_stream.shared.messages import scene
 from emotion_stream.shared.messages.camera import GENERAL
 from emotion_stream.shared.messages.jpeg import GrayJpeg, JpegError
@@ -60,7 +61,7 @@ class Detector:
         finder, options = self._finder, self._options
         if info.settings != GENERAL:
             options = tuned(options, info.settings)
-            finder = finder.tuned(options)
+            finder = finder.tuned(options, ignoring(info.settings.ignore))
         faces: list[Found]
         try:
             jpeg = GrayJpeg(frame.jpeg)

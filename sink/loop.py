@@ -32,6 +32,7 @@ from emotion_stream.sink.events.watch import Watcher
 from emotion_stream.sink.leftovers import Arrival, Leftovers
 from emotion_stream.sink.order import Released, Reorder
 from emotion_stream.sink.results.history import Histories
+from emotion_stream.sink.results.leaving import Departure, Departures, Leaving, present
 from emotion_stream.sink.results.monitor import Monitor, Remembering, Report
 from emotion_stream.sink.results.output import Buffering, Output, Result
 from emotion_stream.sink.results.stats import Stats
@@ -106,6 +107,7 @@ class Sink:
         self._turn = Turn(streams, service, name, self._check_alone)
         self._own_run = own_run
         self._leftovers: Leftovers | None = None
+        self._departures = Departures()
         self._roll = Roll()
         service.check = self._roll.check
         self._metrics = service.metrics
@@ -239,6 +241,9 @@ class Sink:
         progress = streams.progress()
         self._roll.ended = progress.ended.keys()
         self._tell_of_cameras(progress)
+        under_way = {item.camera for item in (*self._unshown, *self._shown)}
+        for departure in self._departures.new(progress.left, under_way):
+            self._let_go(departure)
         if not self._monitors:
             return
         hops = (keys.frames, "detector"), (keys.faces, "classifier"), (keys.emotions, self._name)
@@ -246,10 +251,26 @@ class Sink:
             self._stats,
             sum(self._behind(stream, group) for stream, group in hops),
             frozenset(camera for camera in progress.ended if progress.all_shown([camera], ended=True)),
-            progress.signals,
+            present(self._streams, progress, self._arrived),
         )
         for monitor in self._monitors:
             monitor.report(report)
+
+    def _let_go(self, departure: Departure) -> None:
+        """Forget a camera, its frames that never came, and whoever was there."""
+        camera, now = departure.camera, self._clock.wall()
+        self._tell(self._watcher.ended(camera, now))
+        missing = departure.missing(self._positions.get(camera))
+        self._stats.missing += missing
+        self._metrics.missing.inc(missing)
+        for keeper in (self._order, self._follower, self._watcher, self._histories, self._roll):
+            keeper.forget(camera)
+        self._arrived.pop(camera, None)
+        for output in self._outputs:
+            if isinstance(output, Leaving):
+                output.let_go(camera)
+        self._streams.drop_tracks(self._name, [camera, camera + _EVENTS])
+        log.info("camera %s is gone", camera)
 
     def _tell_of_cameras(self, progress: Progress) -> None:
         now = self._clock.wall()
@@ -306,6 +327,8 @@ class Sink:
                 self._metrics.decode_errors.inc()
                 self._metrics.dead_letters.inc()
                 garbage.append(set_aside(entry, f"not a message: {e}"))
+        garbage += [Done(arrival.id) for arrival in arrivals if self._departures.has(arrival.message.info)]
+        arrivals = [arrival for arrival in arrivals if not self._departures.has(arrival.message.info)]
         if self._leftovers is not None:
             arrivals, ended = self._leftovers.sift(arrivals)
             garbage += [Done(arrival.id) for arrival in ended]

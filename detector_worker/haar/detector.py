@@ -8,6 +8,7 @@ from emotion_stream.detector_worker.contract import Found
 from emotion_stream.detector_worker.haar.cascade import Face, FaceFinder
 from emotion_stream.detector_worker.haar.memory import Memory
 from emotion_stream.detector_worker.haar.search import Searcher
+from emotion_stream.detector_worker.ignored import NOTHING, Ignored
 from emotion_stream.shared.errors import DecodeError
 from emotion_stream.shared.messages.jpeg import GrayJpeg
 from emotion_stream.shared.messages.types import FrameInfo
@@ -28,10 +29,10 @@ class Haar:
         self._crop_side = crop_side
         self._searcher = Searcher(self._finder, options, crop_side)
 
-    def tuned(self, options: DetectorOptions) -> "Haar":
+    def tuned(self, options: DetectorOptions, ignored: Ignored = NOTHING) -> "Haar":
         """See `FaceDetector.tuned`."""
         other = copy(self)
-        other._finder = self._finder.tuned(options)
+        other._finder = self._finder.tuned(options, ignored)
         other._searcher = Searcher(other._finder, options, self._crop_side)
         return other
 

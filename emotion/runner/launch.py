@@ -11,8 +11,10 @@ from pathlib import Path
 
 from emotion_stream.emotion.runner.server import EmbeddedServer
 from emotion_stream.emotion.runner.supervisor import Plan, Supervisor
-from emotion_stream.producer.sources.spec import check_cameras, plan
-from emotion_stream.shared.errors import UsageError
+from emotion_stream.producer.changes import Change, assign, compare
+from emotion_stream.producer.sources.spec import SourceSpec, check_cameras, plan
+from emotion_stream.shared.errors import EmotionError, UsageError
+from emotion_stream.shared.messages.types import Mode
 from emotion_stream.shared.settings.cameras import Camera, cameras_of, to_tables
 from emotion_stream.shared.settings.cli import Values
 from emotion_stream.shared.settings.loading import build, to_toml
@@ -77,9 +79,7 @@ class Launch:
         self.directory = directory
         self.values = values
         self.producer = replace(build(ProducerOptions, values), run_id=run_id, go=str(directory / "go"))
-        tables = cameras_of(values)
-        # What --source names is played, with the settings of the tables.
-        self.cameras = tuple(replace(table, source="") for table in tables) if self.producer.source else tables
+        self.cameras = self._tables(values)
         show, plain = build(ShowOptions, values), Camera("")
         if any(camera.over(show).blur_faces for camera in (*self.cameras, plain)):
             # So many frames are held back until faces have been found.
@@ -110,6 +110,11 @@ class Launch:
         scans_all = only_pictures or any(c.over(detector).scan_every == 1 for c in (*self.cameras, plain))
         self.workers = choose_workers(build(RunOptions, values), usable_cores(), scans_all)
 
+    def _tables(self, values: Values) -> tuple[Camera, ...]:
+        """The cameras of the settings file. What --source names is played, with the settings of the tables."""
+        tables = cameras_of(values)
+        return tuple(replace(table, source="") for table in tables) if self.producer.source else tables
+
     def begin(self) -> None:
         """Start what every run has: the server, and when it answers the workers, those that load longest first.
 
@@ -133,8 +138,40 @@ class Launch:
 
     def start_producer(self) -> None:
         """Start the producer, which waits with its first frame until `go`."""
-        alone = replace(self.producer, cameras_file=None)
-        self.start("producer", "producer", alone, ends=True, tables=to_tables(self.cameras))
+        self.start("producer", "producer", self._alone, ends=True, tables=to_tables(self.cameras))
+
+    @property
+    def _alone(self) -> ProducerOptions:
+        """The producer's settings in its own file, which it reads again when it changes."""
+        return replace(self.producer, cameras_file=None, only=(), watch_settings=True)
+
+    def planned(self, values: Values) -> tuple[tuple[Camera, ...], tuple[SourceSpec, ...]]:
+        """The cameras of settings that were read again, and what they play. Files are opened, and closed again.
+
+        Raises:
+            EmotionError: one of them cannot be had, or cannot join this run.
+        """
+        from emotion_stream.producer.loop import Given, check_recording, plan_again
+
+        cameras = self._tables(values)
+        mode: Mode = "live" if self.is_live else "lossless"
+        specs = plan_again(Given(replace(self.producer, only=()), cameras), mode)
+        new = [spec for spec in specs if spec not in self.sources]
+        check_cameras(new)
+        for spec in new:
+            try:
+                check_recording(spec, mode, self.producer)
+            except EmotionError as e:
+                raise EmotionError(f"[cameras.{spec.name}], source: {e}") from e
+        return cameras, specs
+
+    def change(self, cameras: tuple[Camera, ...], specs: tuple[SourceSpec, ...]) -> Change:
+        """From now on these. The producer finds out by itself, and at once where it is told to look."""
+        given = (self.sources, self.cameras), (specs, cameras)
+        change = compare(*(assign(sources, self.producer, tables) for sources, tables in given))
+        self.cameras, self.sources = cameras, specs
+        self.write("producer", self._alone, tables=to_tables(cameras))
+        return change
 
     def go(self) -> None:
         """All others are ready: the producer may begin."""
@@ -149,11 +186,18 @@ class Launch:
         keep_stdout: bool = False,
         tables: str = "",
     ) -> None:
-        """Start one process; for the arguments see `Plan`. `tables` end its settings file."""
+        """Start one process; for the arguments see `Plan`, and `write`."""
+        path = self.write(slot, *settings, tables=tables)
+        self.supervisor.start(Plan(slot, module, [f"--config={path}"], ends=ends, keep_stdout=keep_stdout))
+
+    def write(self, slot: str, *settings: object, tables: str = "") -> Path:
+        """Write the settings file of a process, as a whole, and return where it lies. `tables` stand in it behind
+        all else."""
         link = replace(self.link, slot=slot)
         common = replace(self._common, metrics_host="127.0.0.1", metrics_port=0, config=None)
         path = self.directory / f"{slot}.toml"
-        path.touch(0o600)  # before there is anything in it
+        new = path.with_suffix(".new")
+        new.touch(0o600)  # before there is anything in it
         text = to_toml(link, common, *settings) + tables
-        path.write_text(text, "utf-8", "surrogateescape")  # names in any letters
-        self.supervisor.start(Plan(slot, module, [f"--config={path}"], ends=ends, keep_stdout=keep_stdout))
+        new.write_text(text, "utf-8", "surrogateescape")  # names in any letters
+        return new.replace(path)

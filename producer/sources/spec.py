@@ -75,6 +75,9 @@ def plan(
         UsageError: the options do not fit together.
         EmotionError: a file is not there.
     """
+    lacking = sorted(set(options.only) - {camera.id for camera in cameras})
+    if lacking:
+        raise UsageError(f"--only {lacking[0]}: there is no table [cameras.{lacking[0]}] in the settings file")
     absent = patient and (options.mode == "live" or options.loop)
     if options.source or not cameras:
         specs = parse_sources(options.source, absent=absent)
@@ -101,10 +104,13 @@ def describe_camera(camera: Camera, *, absent: bool = False) -> SourceSpec:
     """
     if not camera.source:
         raise UsageError(
-            f"camera {camera.id} has no source: write source = in its table, or name it with"
+            f"[cameras.{camera.id}] has no source: write source = in its table, or name it with"
             f" --source {camera.id}=SRC"
         )
-    return replace(_describe(camera.id, camera.source, absent), display_name=camera.name)
+    try:
+        return replace(_describe(camera.id, camera.source, absent), display_name=camera.name)
+    except EmotionError as e:
+        raise type(e)(f"[cameras.{camera.id}], source: {e}") from e
 
 
 def printable(path: str) -> str:

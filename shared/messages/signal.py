@@ -11,6 +11,7 @@ State = Literal["live", "waiting", "paused", "lost", "frozen", "ended"]
 STATES: tuple[State, ...] = get_args(State)
 SOON = 5.0
 """Seconds of waiting that are not worth a number."""
+MAX_PLACE = 1_000_000
 _LARGEST = 4 * MAX_TEXT + 1024
 """Bytes of a signal that is looked at."""
 
@@ -27,6 +28,7 @@ class Signal:
         since: when it came into this state for this reason, seconds since 1970.
         source: path or URL without password.
         retry_at: when it is tried next, seconds since 1970; None: it is not, or at once.
+        place: its place among all cameras, from 0, as the settings name them; None: not told.
     """
 
     state: State
@@ -34,6 +36,7 @@ class Signal:
     since: float
     source: str = ""
     retry_at: float | None = None
+    place: int | None = None
 
     def retry_s(self, now: float) -> float | None:
         """Seconds from `now` to the next try."""
@@ -45,15 +48,6 @@ class Signal:
         if self.reason is None or self.state != "waiting" or lasted < 1:
             return self.reason
         return f"{self.reason}, {lasted:.0f} s"
-
-    def notice(self, now: float) -> str:
-        """A line for people: "No signal: 401 Unauthorized. Trying again in 8 s"; empty where all is well."""
-        if self.reason is None:
-            return ""
-        text = self.said(now) or ""
-        retry = self.retry_s(now)
-        again = f". Trying again in {retry:.0f} s" if retry is not None and retry >= 1 else ""
-        return f"No signal: {text}{again}" if self.state == "lost" else text[:1].upper() + text[1:] + again
 
     def to_bytes(self) -> bytes:
         """As it lies in Redis."""
@@ -80,7 +74,10 @@ class Signal:
             raise ValueError("not a signal")
         if retry is not None and not _is_time(retry):
             raise ValueError("not a signal")
-        return Signal(told["state"], reason, float(since), source, None if retry is None else float(retry))
+        place = told.get("place")
+        if place is not None and (type(place) is not int or not 0 <= place <= MAX_PLACE):
+            raise ValueError("not a signal")
+        return Signal(told["state"], reason, float(since), source, None if retry is None else float(retry), place)
 
 
 def _is_time(value: object) -> TypeGuard[float]:

@@ -82,9 +82,10 @@ def load_cameras(path: str | Path) -> tuple[Camera, ...]:
 
 
 def cameras_of(values: Mapping[str, Any]) -> tuple[Camera, ...]:
-    """The cameras of merged settings, as commands get them. Pure."""
+    """The cameras of merged settings, as commands get them; where `only` names some, those. Pure."""
     found: tuple[Camera, ...] = values.get(TABLES, ())
-    return found
+    only = values.get("only", ())
+    return tuple(camera for camera in found if not only or camera.id in only)
 
 
 def find_cameras(values: Mapping[str, Any]) -> tuple[Camera, ...]:

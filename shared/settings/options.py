@@ -123,6 +123,12 @@ class ProducerOptions:
         "TOML file with a table [cameras.NAME] for each camera, where they do not lie in the file of --config",
         metavar="FILE",
     )
+    only: tuple[str, ...] = option(
+        (), "take only these cameras of the settings file; default: all of them", metavar="NAME"
+    )
+    watch_settings: bool = option(
+        False, "read the cameras of the settings file again when it changes, as on SIGHUP, without a restart"
+    )
     mode: str = option(
         "auto",
         "live: the newest frame wins; lossless: no frame is dropped; auto: live for cameras and URLs",
@@ -323,6 +329,18 @@ class ShowOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class LanguageOptions:
+    """Language: of what people read."""
+
+    language: str = option(
+        "auto",
+        "language of the page, the report, the window and what is drawn into pictures: en, de, or a file such as"
+        " fr.toml (docs/how-to/languages.md); auto: the page follows the browser, all else is English",
+        metavar="auto|en|de|FILE",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class WebOptions:
     """Web page: who may look at it."""
 
@@ -352,6 +370,23 @@ class WebOptions:
     )
     web_viewers: int = option(
         32, "highest number of live views of the web page at the same time", low=1, high=1000
+    )
+    editable: bool = option(
+        False,
+        "let whoever has the token save the areas of cameras, drawn on the web page, in the settings file, which"
+        " is read again then",
+    )
+    areas_file: str = option(
+        "",
+        "settings file that areas are saved in; default: that of --cameras-file, or of --config",
+        metavar="FILE",
+    )
+    poster_after: float = option(
+        600.0,
+        "seconds after which a face that has neither moved nor changed is offered on the web page to be ignored;"
+        " 0: never",
+        low=0,
+        high=86_400,
     )
 
 
@@ -395,6 +430,7 @@ ALL = (
     PictureOptions,
     SinkOptions,
     ShowOptions,
+    LanguageOptions,
     WebOptions,
     EventOptions,
     WriteOptions,
