@@ -17,10 +17,15 @@ from emotion_stream.emotion.runner.launch import Launch
 from emotion_stream.emotion.runner.page import Page, settle_page
 from emotion_stream.emotion.runner.rules import in_force
 from emotion_stream.emotion.runner.summary import CLEAR, progress_line
+from emotion_stream.emotion.written import claims_of_run, settings_of, sources_of
 from emotion_stream.producer.loop import check_recordings
+from emotion_stream.producer.sources.spec import SourceSpec
+from emotion_stream.shared.claims import check
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.manifest import load_manifest, model_directory
 from emotion_stream.shared.process.service import Service, open_streams
+from emotion_stream.shared.settings.cameras import Camera
+from emotion_stream.shared.settings.cli import Values
 from emotion_stream.shared.settings.event_options import EventOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
@@ -172,7 +177,7 @@ class Run:
     def _change_cameras(self) -> None:
         """Take cameras on and let them go, where somebody asks for the settings file to be read again, or it has
         changed."""
-        found = self._reread.news(self._launch.planned)
+        found = self._reread.news(self._planned)
         if found is None:
             return
         change = self._launch.change(*found)
@@ -181,6 +186,12 @@ class Run:
         if any(about["stage"] == "producer" and about["ready"] for about in self._known):
             self._supervisor.signal("producer", signal.SIGHUP)  # one that begins is about to read its file anyway
         log.info("cameras: %s", change)
+
+    def _planned(self, values: Values) -> tuple[tuple[Camera, ...], tuple[SourceSpec, ...]]:
+        found = self._launch.planned(values)
+        written = claims_of_run(values, [source.name for source in found[1]])
+        check([*sources_of(found[1]), *settings_of(values)], written, force=True)
+        return found
 
     # --- while it runs -----------------------------------------------------------------------------------
 

@@ -108,9 +108,10 @@ def describe_camera(camera: Camera, *, absent: bool = False) -> SourceSpec:
             f" --source {camera.id}=SRC"
         )
     try:
-        return replace(_describe(camera.id, camera.source, absent), display_name=camera.name)
+        spec = _describe(camera.id, camera.source, absent)
     except EmotionError as e:
         raise type(e)(f"[cameras.{camera.id}], source: {e}") from e
+    return replace(spec, display_name=camera.name)
 
 
 def printable(path: str) -> str:
