@@ -36,8 +36,8 @@ class FaceDetector(Protocol):
     known comes and goes with each frame."""
 
     def tuned(self, options: DetectorOptions, ignored: Ignored = NOTHING) -> "FaceDetector":
-        """This detector with the settings of one camera, and without the faces that it wants `ignored`. Nothing is
-        loaded again: it may be asked for each frame."""
+        """This detector with the settings of one camera, and without the faces that it wants `ignored`. It loads
+        nothing, so that each frame may have others."""
         ...
 
     def scan(self, jpeg: GrayJpeg) -> list[Found]:

@@ -13,12 +13,14 @@ from emotion_stream.shared.settings.event_options import EventOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
     CommonOptions,
+    LanguageOptions,
     LinkOptions,
     ShowOptions,
     SinkOptions,
     WebOptions,
 )
 from emotion_stream.shared.settings.writing import with_file
+from emotion_stream.shared.words.words import chosen
 from emotion_stream.sink.catalogue import open_outputs, parse
 from emotion_stream.sink.events.names import camera_names
 from emotion_stream.sink.events.watch import Watcher
@@ -40,6 +42,8 @@ def run(values: Values) -> None:
         raise UsageError(f"--sink {options.sink!r}: use letters, digits, '_', '.' and '-', 64 at the most")
     parse(options.output)
     web = with_file(build(WebOptions, values), values)
+    language = build(LanguageOptions, values).language
+    chosen(language)  # refused here if it is wrong
     events = build(EventOptions, values)
     names = camera_names(events)
     follower = Follower(following(options.confirm, options.smoothing, show.uncertain))
@@ -58,6 +62,7 @@ def run(values: Values) -> None:
                 web=web,
                 cameras=options.expect,
                 notice=show.notice,
+                language=language,
                 announce=link.parent is None,  # else the runner does
                 end=service.end_run,
                 events=events,
@@ -78,7 +83,7 @@ def run(values: Values) -> None:
 COMMAND = Command(
     "sink",
     "Show and store results in order: stream `emotions` in.",
-    (LinkOptions, SinkOptions, ShowOptions, WebOptions, EventOptions, CommonOptions),
+    (LinkOptions, SinkOptions, ShowOptions, LanguageOptions, WebOptions, EventOptions, CommonOptions),
     run,
     without=("claim_after", "max_deliveries", "max_age"),
     is_stage=True,

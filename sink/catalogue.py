@@ -9,6 +9,7 @@ from emotion_stream.shared.claims import check, check_pairs, check_place, is_spe
 from emotion_stream.shared.errors import EmotionError, UsageError
 from emotion_stream.shared.settings.event_options import EventOptions
 from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.words.words import AUTO, ENGLISH, Words, chosen
 from emotion_stream.sink.claims import COMPANIONS, claims, split
 from emotion_stream.sink.events.broker import parse_broker
 from emotion_stream.sink.events.lines import EventLines
@@ -143,6 +144,7 @@ def open_outputs(
     web: WebOptions | None = None,
     cameras: Sequence[str] = (),
     notice: str = "",
+    language: str = AUTO,
     announce: bool = False,
     end: Callable[[], None] = lambda: None,
     events: EventOptions | None = None,
@@ -158,6 +160,7 @@ def open_outputs(
         web: who may look at the web page.
         cameras: cameras that the web page shows before their first frame.
         notice: a line to show with the pictures.
+        language: of what people read, as `--language` names it.
         announce: whether to print where the web page is.
         end: asks the run to end, for an output that is closed by its user; may be called by any thread.
         events: what other software is told, and how.
@@ -167,6 +170,7 @@ def open_outputs(
         UsageError: a value is wrong.
         EmotionError: an output cannot be written.
     """
+    words = chosen(language)
     outputs: list[Output] = []
     try:
         for spec in parse(specs):
@@ -174,13 +178,13 @@ def open_outputs(
                 from emotion_stream.sink.web.output import Web
 
                 address = parse_address(spec.target)
-                outputs.append(Web(address, web or WebOptions(), cameras, notice, announce=announce))
+                outputs.append(Web(address, web or WebOptions(), cameras, notice, words, announce=announce))
             elif spec.kind == "window":
-                outputs.append(Window(end, notice))
+                outputs.append(Window(end, notice, language))
             elif spec.kind in SENT:
                 outputs.append(_open_sent(spec, events or EventOptions(), cameras, left_out))
             else:
-                outputs.append(_open(spec, many, fps, threads, notice))
+                outputs.append(_open(spec, many, fps, threads, notice, words or ENGLISH))
     except EmotionError:
         for output in outputs:
             output.close()
@@ -201,7 +205,7 @@ def _open_sent(
     return Webhook(spec.target, webhook_secret(options), options.event_pictures, told)
 
 
-def _open(spec: Spec, many: bool, fps: float | None, threads: int, notice: str) -> Output:
+def _open(spec: Spec, many: bool, fps: float | None, threads: int, notice: str, words: Words) -> Output:
     path = Path(spec.target)
     match spec.kind:
         case "jsonl":
@@ -213,7 +217,7 @@ def _open(spec: Spec, many: bool, fps: float | None, threads: int, notice: str) 
         case "sqlite":
             return Sqlite(path)
         case "images":
-            return Images(path, notice)
+            return Images(path, notice, words)
         case "faces":
             return Faces(path)
         case _:
@@ -221,7 +225,7 @@ def _open(spec: Spec, many: bool, fps: float | None, threads: int, notice: str) 
                 Video,  # only where it is wanted: a sink is back sooner without FFmpeg
             )
 
-            return Video(path, many=many, fps=fps, threads=threads, notice=notice)
+            return Video(path, many=many, fps=fps, threads=threads, notice=notice, words=words)
 
 
 def truncate(specs: Sequence[str], *, force: bool = False) -> None:

@@ -93,7 +93,7 @@ class YuNet:
             keep &= side >= options.min_face * min(jpeg.width, jpeg.height)
         kept = np.flatnonzero(keep)
         corners = (middle - side[:, None] / 2)[kept].tolist()
-        found = []
+        found: list[Found] = []
         for n, (x, y) in zip(kept.tolist(), corners, strict=True):
             left, top, length = round(x), round(y), max(1, round(float(side[n])))
             box = clip((left, top, length, length), 1, 1, jpeg.width, jpeg.height)

@@ -106,7 +106,8 @@ class Launch:
         self._common = build(CommonOptions, values)
         self.supervisor = Supervisor(directory / "logs", "emotion_stream")
         only_pictures = all(source.kind == "pictures" for source in self.sources)
-        scans_all = only_pictures or build(DetectorOptions, values).scan_every == 1
+        detector = build(DetectorOptions, values)
+        scans_all = only_pictures or any(c.over(detector).scan_every == 1 for c in (*self.cameras, plain))
         self.workers = choose_workers(build(RunOptions, values), usable_cores(), scans_all)
 
     def _tables(self, values: Values) -> tuple[Camera, ...]:

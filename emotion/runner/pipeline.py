@@ -12,20 +12,25 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from emotion_stream.classifier_worker.classifier import check_served
-from emotion_stream.emotion.labels import told_labels
 from emotion_stream.emotion.report.run import Gathered
 from emotion_stream.emotion.runner.launch import Launch
 from emotion_stream.emotion.runner.page import Page, settle_page
 from emotion_stream.emotion.runner.rules import in_force
 from emotion_stream.emotion.runner.summary import CLEAR, progress_line
+from emotion_stream.emotion.written import claims_of_run, settings_of, sources_of
 from emotion_stream.producer.loop import check_recordings
+from emotion_stream.producer.sources.spec import SourceSpec
+from emotion_stream.shared.claims import check
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.manifest import load_manifest, model_directory
 from emotion_stream.shared.process.service import Service, open_streams
+from emotion_stream.shared.settings.cameras import Camera
+from emotion_stream.shared.settings.cli import Values
 from emotion_stream.shared.settings.event_options import EventOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
     ClassifierOptions,
+    LanguageOptions,
     ModelOptions,
     RunOptions,
     ShowOptions,
@@ -37,6 +42,7 @@ from emotion_stream.shared.settings.reread import Reread
 from emotion_stream.shared.settings.writing import with_file
 from emotion_stream.shared.streams.progress import Progress
 from emotion_stream.shared.streams.shard import Streams
+from emotion_stream.shared.words.words import ENGLISH, chosen
 from emotion_stream.sink.catalogue import parse as check_outputs
 from emotion_stream.sink.catalogue import truncate, written
 from emotion_stream.sink.events.names import camera_names
@@ -74,6 +80,8 @@ class Run:
         many = len(launch.sources) > 1 or any(camera.source for camera in launch.cameras)
         self._sink = replace(build(SinkOptions, values), per_camera=many, expect=self._cameras)
         self._show = build(ShowOptions, values)
+        self._language = build(LanguageOptions, values)
+        self._words = chosen(self._language.language) or ENGLISH  # refused here if it is wrong
         following(self._sink.confirm, self._sink.smoothing, self._show.uncertain)  # refused here if they are wrong
         self._page = Page(self._sink.output, with_file(build(WebOptions, values), values))
         self._events = build(EventOptions, values)
@@ -144,7 +152,7 @@ class Run:
 
     @property
     def _of_sink(self) -> tuple[object, ...]:
-        return self._sink, self._show, self._page.options, self._events
+        return self._sink, self._show, self._language, self._page.options, self._events
 
     def _wait_until_ready(self, streams: Streams) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -169,7 +177,7 @@ class Run:
     def _change_cameras(self) -> None:
         """Take cameras on and let them go, where somebody asks for the settings file to be read again, or it has
         changed."""
-        found = self._reread.news(self._launch.planned)
+        found = self._reread.news(self._planned)
         if found is None:
             return
         change = self._launch.change(*found)
@@ -178,6 +186,12 @@ class Run:
         if any(about["stage"] == "producer" and about["ready"] for about in self._known):
             self._supervisor.signal("producer", signal.SIGHUP)  # one that begins is about to read its file anyway
         log.info("cameras: %s", change)
+
+    def _planned(self, values: Values) -> tuple[tuple[Camera, ...], tuple[SourceSpec, ...]]:
+        found = self._launch.planned(values)
+        written = claims_of_run(values, [source.name for source in found[1]])
+        check([*sources_of(found[1]), *settings_of(values)], written, force=True)
+        return found
 
     # --- while it runs -----------------------------------------------------------------------------------
 
@@ -314,7 +328,7 @@ class Run:
         summary["dead_letters"] = dead
         summary["restarts"] = self._supervisor.restarts
         summary["outputs"] = written(self._page.outputs)
-        self._gathered.write(self._show.notice, summary, told_labels(self._labels))
+        self._gathered.write(self._show.notice, summary, self._words)
         return summary
 
     def _clean(self, streams: Streams) -> None:

@@ -9,6 +9,7 @@ import cv2
 
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.types import FrameInfo
+from emotion_stream.shared.words.words import ENGLISH, Words
 from emotion_stream.sink.drawing.draw import Rate, annotate
 from emotion_stream.sink.results.output import Image, Result
 
@@ -78,9 +79,10 @@ class Images:
 
     needs_image = True
 
-    def __init__(self, directory: Path, notice: str = "") -> None:
+    def __init__(self, directory: Path, notice: str = "", words: Words = ENGLISH) -> None:
         self._directory = directory
         self._notice = notice
+        self._words = words
         self._rates: dict[str, Rate] = {}
         make_folder(directory)
 
@@ -102,7 +104,7 @@ class Images:
             there = comment(path)
         if there == mark:
             return
-        drawn = annotate(image, result, fps, result.notice(self._notice))
+        drawn = annotate(image, result, fps, result.notice(self._notice), words=self._words)
         done, data = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         if not done:
             raise EmotionError(f"cannot write {path}: the picture cannot be encoded")

@@ -11,6 +11,7 @@ import numpy as np
 
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.types import FrameInfo, Mode
+from emotion_stream.shared.words.words import ENGLISH, Words
 from emotion_stream.sink.drawing.draw import Rate, annotate, plate
 from emotion_stream.sink.outputs.fragments import trim
 from emotion_stream.sink.outputs.sound import add_sound
@@ -63,6 +64,7 @@ class Video:
         fps: constant frame rate instead of media time.
         threads: threads of the encoder.
         notice: a line shown in every picture.
+        words: the language of what is drawn.
     """
 
     needs_image = True
@@ -75,9 +77,11 @@ class Video:
         fps: float | None = None,
         threads: int = 1,
         notice: str = "",
+        words: Words = ENGLISH,
     ) -> None:
         self._target = target
         self._notice = notice
+        self._words = words
         self._many = many
         self._fps = fps
         self._threads = threads
@@ -89,7 +93,9 @@ class Video:
         clip = self._clips.get(camera)
         if clip is None:
             name = camera if self._many or self._clips else None
-            clip = self._clips[camera] = _Clip(self._target, name, self._fps, self._threads, self._notice)
+            clip = self._clips[camera] = _Clip(
+                self._target, name, self._fps, self._threads, self._notice, self._words
+            )
         clip.write(result, image)
 
     def flush(self) -> None:
@@ -128,9 +134,12 @@ class Video:
 class _Clip:
     """The clip of one camera."""
 
-    def __init__(self, target: Path, name: str | None, fps: float | None, threads: int, notice: str) -> None:
+    def __init__(
+        self, target: Path, name: str | None, fps: float | None, threads: int, notice: str, words: Words
+    ) -> None:
         self._target = target
         self._notice = notice
+        self._words = words
         self._name = name
         self._fps = fps
         self._threads = threads
@@ -193,7 +202,10 @@ class _Clip:
     def _encode(self, result: Result, image: Image | None, fps: float | None) -> None:
         assert self._encoder is not None
         size, notice = self._encoder.size, result.notice(self._notice)
-        drawn = plate(*size, result, fps, notice) if image is None else annotate(image, result, fps, notice)
+        if image is None:
+            drawn = plate(*size, result, fps, notice, self._words)
+        else:
+            drawn = annotate(image, result, fps, notice, words=self._words)
         self._encoder.write(drawn, self._place(result.info.media_time))
 
     def _place(self, media_time: float) -> float:

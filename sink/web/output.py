@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from emotion_stream.shared.messages.types import FrameInfo
 from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.words.words import Words
 from emotion_stream.sink.events.event import Event
 from emotion_stream.sink.results.history import Histories
 from emotion_stream.sink.results.monitor import Report
@@ -35,6 +36,7 @@ class Web:
         options: WebOptions,
         cameras: Sequence[str] = (),
         notice: str = "",
+        words: Words | None = None,
         announce: bool = False,
     ) -> None:
         """
@@ -43,6 +45,7 @@ class Web:
             options: who may look.
             cameras: shown before their first frame.
             notice: told to everybody who looks; empty: nothing.
+            words: the language; None: that of each browser.
             announce: whether this process is no part of a run, so that it prints the page's URL itself, with its
                 token if that was made here, to standard error.
         """
@@ -55,7 +58,13 @@ class Web:
         self._hub = Hub(cameras, notice, posters=posters, editable=options.editable)
         root_path = options.web_root_path.rstrip("/")
         self._server = WebServer(
-            self._hub, sock, access(options, self.address), options.web_viewers, root_path, keep
+            self._hub,
+            sock,
+            access(options, self.address),
+            options.web_viewers,
+            root_path,
+            words,
+            keep,
         )
         self._alone = announce
         self._server.start()

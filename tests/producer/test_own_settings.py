@@ -58,7 +58,7 @@ def test_what_source_names_is_played_with_the_settings_of_its_table(tmp_path: Pa
     assert (mode, spec.name, spec.display_name, spec.target) == ("lossless", "hall", "Süd", str(clip))
     _, (spec,) = plan(ProducerOptions(source=("yard=0",)), tables)
     assert (spec.kind, spec.name, spec.display_name) == ("camera", "yard", "")
-    with pytest.raises(UsageError, match="camera yard has no source: write source = in its table, or"):
+    with pytest.raises(UsageError, match=r"\[cameras.yard\] has no source: write source = in its table, or"):
         plan(ProducerOptions(), tables[1:])
     _, (spec,) = plan(ProducerOptions(), (Camera("a.b", "rtsp://10.0.0.7/x#transport=udp"),))
     assert (spec.name, spec.target, spec.transport) == ("a.b", "rtsp://10.0.0.7/x", "udp")
