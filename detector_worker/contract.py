@@ -6,8 +6,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from emotion_stream.detector_worker.ignored import NOTHING, Ignored
 from emotion_stream.shared.messages.jpeg import GrayJpeg
 from emotion_stream.shared.messages.types import Box, FrameInfo, Landmarks
+from emotion_stream.shared.settings.options import DetectorOptions
 
 Gray = npt.NDArray[np.uint8]
 """A gray picture, `[height, width]`."""
@@ -32,6 +34,11 @@ class Found:
 class FaceDetector(Protocol):
     """Finds the faces of frames. It remembers nothing of a camera itself: any worker may get any frame, so what is
     known comes and goes with each frame."""
+
+    def tuned(self, options: DetectorOptions, ignored: Ignored = NOTHING) -> "FaceDetector":
+        """This detector with the settings of one camera, and without the faces that it wants `ignored`. Nothing is
+        loaded again: it may be asked for each frame."""
+        ...
 
     def scan(self, jpeg: GrayJpeg) -> list[Found]:
         """All faces of a picture that has nothing to do with others, the surest first.

@@ -8,10 +8,13 @@ import cv2
 from emotion_stream.detector_worker.contract import FaceDetector, Found
 from emotion_stream.detector_worker.crop import crop_face, upright
 from emotion_stream.detector_worker.haar.detector import Haar
+from emotion_stream.detector_worker.ignored import ignoring
 from emotion_stream.shared.messages import scene
+from emotion_stream.shared.messages.camera import GENERAL
 from emotion_stream.shared.messages.jpeg import GrayJpeg, JpegError
 from emotion_stream.shared.messages.types import Crop, Detections, Frame, Message, ModelSpec, Outcome
 from emotion_stream.shared.process.stage import Hints
+from emotion_stream.shared.settings.cameras import tuned
 from emotion_stream.shared.settings.options import DetectorOptions
 
 
@@ -19,7 +22,8 @@ class Detector:
     """A `shared.stage.HintedStage[Frame, Detections]`: decodes frames, finds faces, crops them for a model."""
 
     def __init__(self, options: DetectorOptions, model: ModelSpec) -> None:
-        """`model` says how crops are cut, and travels with them."""
+        """`model` says how crops are cut, and travels with them. What a frame's camera wants done otherwise than
+        `options` say comes with the frame."""
         self._options = options
         self._model = model
         self._finder: FaceDetector | None = None
@@ -54,6 +58,10 @@ class Detector:
         if self._finder is None:
             raise RuntimeError("the detector is not open")
         info = frame.info
+        finder, options = self._finder, self._options
+        if info.settings != GENERAL:
+            options = tuned(options, info.settings)
+            finder = finder.tuned(options, ignoring(info.settings.ignore))
         faces: list[Found]
         try:
             jpeg = GrayJpeg(frame.jpeg)
@@ -63,10 +71,10 @@ class Detector:
                 )
             if not info.analyzed:
                 faces = []
-            elif hints is None or frame.still or self._options.scan_every == 1:
-                faces = self._finder.scan(jpeg)
+            elif hints is None or frame.still or options.scan_every == 1:
+                faces = finder.scan(jpeg)
             else:
-                faces, remember = self._finder.search(jpeg, info, hints.get(info.camera))
+                faces, remember = finder.search(jpeg, info, hints.get(info.camera))
                 if remember is not None:
                     hints[info.camera] = remember
             crops = tuple(Crop(f.box, f.score, self._crop(jpeg, f), f.landmarks) for f in faces)

@@ -1,11 +1,14 @@
 """The Haar detector: the cascade and its search behind the contract of all detectors."""
 
+from copy import copy
+
 import numpy as np
 
 from emotion_stream.detector_worker.contract import Found
 from emotion_stream.detector_worker.haar.cascade import Face, FaceFinder
 from emotion_stream.detector_worker.haar.memory import Memory
 from emotion_stream.detector_worker.haar.search import Searcher
+from emotion_stream.detector_worker.ignored import NOTHING, Ignored
 from emotion_stream.shared.errors import DecodeError
 from emotion_stream.shared.messages.jpeg import GrayJpeg
 from emotion_stream.shared.messages.types import FrameInfo
@@ -21,9 +24,17 @@ class Haar:
         Raises:
             UsageError: there is no such cascade.
         """
-        finder = FaceFinder(options)
-        finder.find(np.zeros((240, 320), np.uint8))
-        self._searcher = Searcher(finder, options, crop_side)
+        self._finder = FaceFinder(options)
+        self._finder.find(np.zeros((240, 320), np.uint8))
+        self._crop_side = crop_side
+        self._searcher = Searcher(self._finder, options, crop_side)
+
+    def tuned(self, options: DetectorOptions, ignored: Ignored = NOTHING) -> "Haar":
+        """See `FaceDetector.tuned`."""
+        other = copy(self)
+        other._finder = self._finder.tuned(options, ignored)
+        other._searcher = Searcher(other._finder, options, self._crop_side)
+        return other
 
     def scan(self, jpeg: GrayJpeg) -> list[Found]:
         """See `FaceDetector.scan`."""

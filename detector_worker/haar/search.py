@@ -92,6 +92,10 @@ class Searcher:
         """
         if memory is None or info.interval >= SLOW or not _helps(memory, jpeg, info):
             return self._everywhere(jpeg, info)
+        hides = self._finder.ignored.hides
+        if any(hides(face.box, jpeg.width, jpeg.height) for face in memory.faces):  # it was not so a moment ago
+            kept = tuple(f for f in memory.faces if not hides(f.box, jpeg.width, jpeg.height))
+            memory = replace(memory, faces=kept)
         return self._in_places(jpeg, info, memory)
 
     def _everywhere(self, jpeg: GrayJpeg, info: FrameInfo) -> tuple[list[Face], Memory]:
@@ -172,6 +176,8 @@ class Searcher:
 
     def _where_moved(self, jpeg: GrayJpeg, memory: Memory, now: scene.Thumbnail, moved: scene.Mask) -> Memory:
         """Plan where to look for new faces because something moved, as far as the budget allows."""
+        if self._finder.ignored:
+            moved = moved & ~self._finder.ignored.cells(moved.shape)
         cells, searched, credit = memory.thumbnail.copy(), list(memory.searched), memory.credit
         todo: list[tuple[Sizes, Box]] = []
         columns = now.shape[1]

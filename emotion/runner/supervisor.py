@@ -93,6 +93,12 @@ class Supervisor:
         """Processes of a stage that have not finished."""
         return sum(1 for c in self._children.values() if c.plan.module == module and not c.finished)
 
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to one process, if it runs."""
+        child = self._children.get(name)
+        if child is not None and child.process.poll() is None:
+            child.process.send_signal(number)
+
     def check(self, marks: Mapping[str, int]) -> None:
         """Restart what crashed. `marks` gives for each stage's module a number that grows with its progress.
 

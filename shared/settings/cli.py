@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.log import HIDDEN, redact_url, setup_logging
+from emotion_stream.shared.settings.cameras import TABLES, find_cameras
 from emotion_stream.shared.settings.flags import Parser, add_flags, merge_plain
 from emotion_stream.shared.settings.loading import build, gather, specs
 from emotion_stream.shared.settings.options import ALL, CommandOptions
@@ -60,6 +61,7 @@ class Command:
             add_flags(parser, (*self.settings, CommandOptions), self.first, self.without, self.plain)
             given = merge_plain(vars(parser.parse_args(arguments)))
             values = gather(given, (*ALL, *self.settings))
+            values[TABLES] = find_cameras(values)
             common = build(CommandOptions, values)
             setup_logging(common.log_level, common.log_format, self.name)
             if any(_is_secret(argument) for argument in arguments):

@@ -118,6 +118,17 @@ class ProducerOptions:
         " repeat for several cameras",
         metavar="SRC",
     )
+    cameras_file: str | None = option(
+        None,
+        "TOML file with a table [cameras.NAME] for each camera, where they do not lie in the file of --config",
+        metavar="FILE",
+    )
+    only: tuple[str, ...] = option(
+        (), "take only these cameras of the settings file; default: all of them", metavar="NAME"
+    )
+    watch_settings: bool = option(
+        False, "read the cameras of the settings file again when it changes, as on SIGHUP, without a restart"
+    )
     mode: str = option(
         "auto",
         "live: the newest frame wins; lossless: no frame is dropped; auto: live for cameras and URLs",
@@ -359,6 +370,23 @@ class WebOptions:
     )
     web_viewers: int = option(
         32, "highest number of live views of the web page at the same time", low=1, high=1000
+    )
+    editable: bool = option(
+        False,
+        "let whoever has the token save the areas of cameras, drawn on the web page, in the settings file, which"
+        " is read again then",
+    )
+    areas_file: str = option(
+        "",
+        "settings file that areas are saved in; default: that of --cameras-file, or of --config",
+        metavar="FILE",
+    )
+    poster_after: float = option(
+        600.0,
+        "seconds after which a face that has neither moved nor changed is offered on the web page to be ignored;"
+        " 0: never",
+        low=0,
+        high=86_400,
     )
 
 

@@ -104,6 +104,16 @@ class Video:
         The newest frame of a lossless clip, and the newest second or so of a live one, follow with the next.
         """
 
+    def let_go(self, camera: str) -> None:
+        """Finish the clip of one camera.
+
+        Raises:
+            EmotionError: it could not be finished.
+        """
+        clip = self._clips.pop(camera, None)
+        if clip is not None:
+            clip.close()
+
     def close(self) -> None:
         """Finish every clip.
 
