@@ -32,7 +32,7 @@ from emotion_stream.sink.events.watch import Watcher
 from emotion_stream.sink.leftovers import Arrival, Leftovers
 from emotion_stream.sink.order import Released, Reorder
 from emotion_stream.sink.results.history import Histories
-from emotion_stream.sink.results.monitor import Monitor, Remembering, Report
+from emotion_stream.sink.results.monitor import Keeping, Monitor, Remembering, Report
 from emotion_stream.sink.results.output import Buffering, Output, Result
 from emotion_stream.sink.results.stats import Stats
 from emotion_stream.sink.roll import Roll
@@ -239,6 +239,7 @@ class Sink:
         progress = streams.progress()
         self._roll.ended = progress.ended.keys()
         self._tell_of_cameras(progress)
+        self._keep()
         if not self._monitors:
             return
         hops = (keys.frames, "detector"), (keys.faces, "classifier"), (keys.emotions, self._name)
@@ -247,9 +248,18 @@ class Sink:
             sum(self._behind(stream, group) for stream, group in hops),
             frozenset(camera for camera in progress.ended if progress.all_shown([camera], ended=True)),
             progress.signals,
+            self._stats.kept,
         )
         for monitor in self._monitors:
             monitor.report(report)
+
+    def _keep(self) -> None:
+        """What has to go goes, also while nothing comes."""
+        for output in self._outputs:
+            if isinstance(output, Keeping):
+                output.look()
+                self._stats.kept = output.kept()
+                self._metrics.kept(**self._stats.kept.figures(self._clock.wall()))
 
     def _tell_of_cameras(self, progress: Progress) -> None:
         now = self._clock.wall()

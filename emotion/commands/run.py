@@ -21,6 +21,7 @@ from emotion_stream.shared.locks import hold
 from emotion_stream.shared.process.service import Service
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
     ClassifierOptions,
@@ -127,6 +128,7 @@ COMMAND = Command(
         SinkOptions,
         WebOptions,
         EventOptions,
+        KeepOptions,
         WriteOptions,
         RunOptions,
         DetectorOptions,

@@ -18,10 +18,11 @@ from emotion_stream.emotion.runner.page import Page, settle_page
 from emotion_stream.emotion.runner.rules import in_force
 from emotion_stream.emotion.runner.summary import CLEAR, progress_line
 from emotion_stream.producer.loop import check_recordings
-from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.errors import EmotionError, UsageError
 from emotion_stream.shared.messages.manifest import load_manifest, model_directory
 from emotion_stream.shared.process.service import Service, open_streams
 from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
     ClassifierOptions,
@@ -38,6 +39,7 @@ from emotion_stream.sink.catalogue import parse as check_outputs
 from emotion_stream.sink.catalogue import truncate, written
 from emotion_stream.sink.events.names import camera_names
 from emotion_stream.sink.results.stats import Stats
+from emotion_stream.sink.retention.rules import rules
 from emotion_stream.sink.tracking.follow import following
 from emotion_stream.sink.web.http.address import tell
 
@@ -75,6 +77,13 @@ class Run:
         self._page = Page(self._sink.output, build(WebOptions, values))
         self._events = build(EventOptions, values)
         camera_names(self._events)  # refused here if it is wrong
+        self._keep = build(KeepOptions, values)
+        self._keeps = rules(self._keep) is not None
+        if self._keeps and self._options.report:
+            raise UsageError(
+                "--report tells of a whole run, and with --keep results go while it runs: leave one out, and make"
+                " reports of what is kept with `emotion report FILE`"
+            )
         self._embedded = launch.embedded
         self._known: list[dict[str, Any]] = []
         self._progress = Progress.parse({})
@@ -106,7 +115,7 @@ class Run:
             self._gathered = Gathered.beside(self._page.outputs, self._options.report, launch.directory)
             self._sink = replace(self._sink, output=self._gathered.outputs)
             streams = open_streams(launch.link, self._service)
-            truncate(self._sink.output, force=build(WriteOptions, launch.values).force)
+            truncate(self._sink.output, force=build(WriteOptions, launch.values).force, kept=self._keeps)
             self._start_sink()
             launch.producer = replace(launch.producer, paced=launch.producer.paced or self._stays)
             launch.start_producer()
@@ -131,7 +140,7 @@ class Run:
 
     def _start_sink(self) -> None:
         to_stdout = any(spec.endswith("=-") for spec in self._sink.output)
-        how = self._sink, self._show, self._page.options, self._events
+        how = self._sink, self._show, self._page.options, self._events, self._keep
         self._launch.start("sink", "sink", *how, ends=True, keep_stdout=to_stdout)
 
     def _wait_until_ready(self, streams: Streams) -> None:
@@ -283,7 +292,7 @@ class Run:
             summary["missing"] = summary["appended"] - known
         summary["dead_letters"] = dead
         summary["restarts"] = self._supervisor.restarts
-        summary["outputs"] = written(self._page.outputs)
+        summary["outputs"] = written(self._page.outputs, kept=self._keeps)
         self._gathered.write(self._show.notice, summary, told_labels(self._labels))
         return summary
 
