@@ -1,5 +1,6 @@
 """Opens the outputs that `--output` names."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -166,6 +167,7 @@ def open_outputs(
     events: EventOptions | None = None,
     left_out: Callable[[str, int], None] = lambda output, count: None,
     kept: Rules | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> list[Output]:
     """Open every output to resume; `[]` for none.
 
@@ -182,6 +184,7 @@ def open_outputs(
         events: what other software is told, and how.
         left_out: called with an output's kind and how many messages it could not pass on; by any thread.
         kept: how long results are kept; then the last output is a `Keeper`. None: files grow until the run ends.
+        clock: tells the keeper the time, seconds since 1970.
 
     Raises:
         UsageError: a value is wrong.
@@ -201,12 +204,15 @@ def open_outputs(
             elif spec.kind in SENT:
                 outputs.append(_open_sent(spec, events or EventOptions(), cameras, left_out))
             elif kept is not None and _rolls(spec):
-                held.append(hold(spec.kind, Path(spec.target), kept, fps=fps, threads=threads, notice=notice))
-                outputs.append(held[-1])
+                own = hold(
+                    spec.kind, Path(spec.target), kept, fps=fps, threads=threads, notice=notice, clock=clock
+                )
+                held.append(own)
+                outputs.append(own)
             else:
                 outputs.append(_open(spec, many, fps, threads, notice))
         if kept is not None and held:
-            outputs.append(Keeper(kept, held))
+            outputs.append(Keeper(kept, held, clock))
     except EmotionError:
         for output in outputs:
             output.close()

@@ -33,7 +33,7 @@ LOOK_SECONDS = 0.2
 HURRY_SECONDS = 2.0
 """How long a look may take, and how long where a bound is broken already: well below the watchdog's patience."""
 AGAIN = 10.0
-"""Seconds after which an output that found its disk full is tried again."""
+"""Seconds after which an output is tried again that could not write although its disk has room: a quota is full."""
 SLACK = 64
 """One part in so many of the room is kept free ahead of what is written until the next look."""
 BACK = 64 << 20
@@ -179,7 +179,9 @@ class Keeper:
         for held in here:
             if full and not held.paused:
                 held.pause(f"the disk is nearly full, {free >> 20} MiB are free")
-            elif held.paused and enough and time.monotonic() - (held.failed_at or -math.inf) > AGAIN:
+            elif held.paused and not enough:
+                held.failed_at = None  # the disk is full: no other reason has to be waited for
+            elif held.paused and time.monotonic() - (held.failed_at or -math.inf) > AGAIN:
                 held.go_on()
 
     def _slack(self) -> int:
