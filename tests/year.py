@@ -1,7 +1,7 @@
 """`python -m tests.year`: a year of results on a small disk, in minutes.
 
 Three cameras write all outputs for YEAR_DAYS days (default 400) of YEAR_FRAMES frames each (default 96 a camera)
-onto a file system of 200 MB in memory. The clock is a number that goes on with each frame. What happens in between:
+onto a file system of 200 MB in memory. The clock is a number that goes on with each frame. What happens:
 
 - quiet times, in which only `--keep` makes results go;
 - busy ones, which need more room than `--keep-size` gives;

@@ -33,7 +33,7 @@ LOOK_SECONDS = 0.2
 HURRY_SECONDS = 2.0
 """How long a look may take, and how long where a bound is broken already: well below the watchdog's patience."""
 AGAIN = 10.0
-"""Seconds after which an output is tried again that could not write although its disk has room: a quota is full."""
+"""Seconds after which an output is tried again that could not write although its disk has room: a quota."""
 SLACK = 64
 """One part in so many of the room is kept free ahead of what is written until the next look."""
 BACK = 64 << 20
