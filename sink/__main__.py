@@ -14,11 +14,13 @@ from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
     CommonOptions,
+    LanguageOptions,
     LinkOptions,
     ShowOptions,
     SinkOptions,
     WebOptions,
 )
+from emotion_stream.shared.words.words import chosen
 from emotion_stream.sink.catalogue import open_outputs, parse
 from emotion_stream.sink.events.names import camera_names
 from emotion_stream.sink.events.watch import Watcher
@@ -41,6 +43,8 @@ def run(values: Values) -> None:
         raise UsageError(f"--sink {options.sink!r}: use letters, digits, '_', '.' and '-', 64 at the most")
     parse(options.output)
     web = build(WebOptions, values)
+    language = build(LanguageOptions, values).language
+    chosen(language)  # refused here if it is wrong
     events = build(EventOptions, values)
     names = camera_names(events)
     kept = rules(build(KeepOptions, values))
@@ -60,6 +64,7 @@ def run(values: Values) -> None:
                 web=web,
                 cameras=options.expect,
                 notice=show.notice,
+                language=language,
                 announce=link.parent is None,  # else the runner does
                 end=service.end_run,
                 events=events,
@@ -81,7 +86,7 @@ def run(values: Values) -> None:
 COMMAND = Command(
     "sink",
     "Show and store results in order: stream `emotions` in.",
-    (LinkOptions, SinkOptions, ShowOptions, WebOptions, EventOptions, KeepOptions, CommonOptions),
+    (LinkOptions, SinkOptions, ShowOptions, LanguageOptions, WebOptions, EventOptions, KeepOptions, CommonOptions),
     run,
     without=("claim_after", "max_deliveries", "max_age"),
     is_stage=True,

@@ -10,6 +10,7 @@ from emotion_stream.shared.claims import check, check_pairs, check_place, is_spe
 from emotion_stream.shared.errors import EmotionError, UsageError
 from emotion_stream.shared.settings.event_options import EventOptions
 from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.words.words import AUTO, ENGLISH, Words, chosen
 from emotion_stream.sink.claims import COMPANIONS, FOLDERS, claims, split
 from emotion_stream.sink.events.broker import parse_broker
 from emotion_stream.sink.events.lines import EventLines
@@ -162,6 +163,7 @@ def open_outputs(
     web: WebOptions | None = None,
     cameras: Sequence[str] = (),
     notice: str = "",
+    language: str = AUTO,
     announce: bool = False,
     end: Callable[[], None] = lambda: None,
     events: EventOptions | None = None,
@@ -179,6 +181,7 @@ def open_outputs(
         web: who may look at the web page.
         cameras: cameras that the web page shows before their first frame.
         notice: a line to show with the pictures.
+        language: of what people read, as `--language` names it.
         announce: whether to print where the web page is.
         end: asks the run to end, for an output that is closed by its user; may be called by any thread.
         events: what other software is told, and how.
@@ -190,27 +193,26 @@ def open_outputs(
         UsageError: a value is wrong.
         EmotionError: an output cannot be written.
     """
+    words = chosen(language)
     outputs: list[Output] = []
     held: list[Held] = []
     try:
         for spec in parse(specs):
+            opener = partial(_open, spec.kind, fps=fps, threads=threads, notice=notice, words=words or ENGLISH)
             if spec.kind == "web":
                 from emotion_stream.sink.web.output import Web
 
                 address = parse_address(spec.target)
-                outputs.append(Web(address, web or WebOptions(), cameras, notice, announce=announce))
+                outputs.append(Web(address, web or WebOptions(), cameras, notice, words, announce=announce))
             elif spec.kind == "window":
-                outputs.append(Window(end, notice))
+                outputs.append(Window(end, notice, language))
             elif spec.kind in SENT:
                 outputs.append(_open_sent(spec, events or EventOptions(), cameras, left_out))
             elif kept is not None and _rolls(spec):
-                own = hold(
-                    spec.kind, Path(spec.target), kept, fps=fps, threads=threads, notice=notice, clock=clock
-                )
-                held.append(own)
-                outputs.append(own)
+                held.append(hold(spec.kind, Path(spec.target), kept, opener, clock))
+                outputs.append(held[-1])
             else:
-                outputs.append(_open(spec, many, fps, threads, notice))
+                outputs.append(opener(Path(spec.target), many=many))
         if kept is not None and held:
             outputs.append(Keeper(kept, held, clock))
     except EmotionError:
@@ -233,19 +235,29 @@ def _open_sent(
     return Webhook(spec.target, webhook_secret(options), options.event_pictures, told)
 
 
-def _open(spec: Spec, many: bool, fps: float | None, threads: int, notice: str) -> Output:
-    path = Path(spec.target)
-    match spec.kind:
+def _open(
+    kind: str,
+    path: Path,
+    part: int = 0,
+    *,
+    many: bool = False,
+    fps: float | None,
+    threads: int,
+    notice: str,
+    words: Words,
+) -> Output:
+    """Open a file to resume; one that rolls over has a number from 1, and holds frames in order."""
+    match kind:
         case "jsonl":
-            return JsonLines(spec.target)
+            return JsonLines(str(path), at_end=part > 0)
         case "events":
-            return EventLines(spec.target)
+            return EventLines(str(path), at_end=part > 0)
         case "csv":
-            return CsvTable(path)
+            return CsvTable(path, at_end=part > 0)
         case "sqlite":
             return Sqlite(path)
         case "images":
-            return Images(path, notice)
+            return Images(path, notice, words)
         case "faces":
             return Faces(path)
         case _:
@@ -253,7 +265,7 @@ def _open(spec: Spec, many: bool, fps: float | None, threads: int, notice: str) 
                 Video,  # only where it is wanted: a sink is back sooner without FFmpeg
             )
 
-            return Video(path, many=many, fps=fps, threads=threads, notice=notice)
+            return Video(path, many=many, fps=fps, threads=threads, notice=notice, words=words, part=max(1, part))
 
 
 def truncate(specs: Sequence[str], *, force: bool = False, kept: bool = False) -> None:

@@ -27,6 +27,7 @@ from emotion_stream.shared.settings.options import (
     ClassifierOptions,
     CommonOptions,
     DetectorOptions,
+    LanguageOptions,
     LinkOptions,
     ModelOptions,
     ProducerOptions,
@@ -125,6 +126,7 @@ COMMAND = Command(
     (
         ProducerOptions,
         ShowOptions,
+        LanguageOptions,
         SinkOptions,
         WebOptions,
         EventOptions,

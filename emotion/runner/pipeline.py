@@ -11,7 +11,6 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from emotion_stream.classifier_worker.classifier import check_served
-from emotion_stream.emotion.labels import told_labels
 from emotion_stream.emotion.report.run import Gathered
 from emotion_stream.emotion.runner.launch import Launch
 from emotion_stream.emotion.runner.page import Page, settle_page
@@ -26,6 +25,7 @@ from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
     ClassifierOptions,
+    LanguageOptions,
     ModelOptions,
     RunOptions,
     ShowOptions,
@@ -35,6 +35,7 @@ from emotion_stream.shared.settings.options import (
 )
 from emotion_stream.shared.streams.progress import Progress
 from emotion_stream.shared.streams.shard import Streams
+from emotion_stream.shared.words.words import ENGLISH, chosen
 from emotion_stream.sink.catalogue import parse as check_outputs
 from emotion_stream.sink.catalogue import truncate, written
 from emotion_stream.sink.events.names import camera_names
@@ -73,6 +74,8 @@ class Run:
         many = len(launch.sources) > 1
         self._sink = replace(build(SinkOptions, values), per_camera=many, expect=self._cameras)
         self._show = build(ShowOptions, values)
+        self._language = build(LanguageOptions, values)
+        self._words = chosen(self._language.language) or ENGLISH  # refused here if it is wrong
         following(self._sink.confirm, self._sink.smoothing, self._show.uncertain)  # refused here if they are wrong
         self._page = Page(self._sink.output, build(WebOptions, values))
         self._events = build(EventOptions, values)
@@ -140,7 +143,7 @@ class Run:
 
     def _start_sink(self) -> None:
         to_stdout = any(spec.endswith("=-") for spec in self._sink.output)
-        how = self._sink, self._show, self._page.options, self._events, self._keep
+        how = self._sink, self._show, self._language, self._page.options, self._events, self._keep
         self._launch.start("sink", "sink", *how, ends=True, keep_stdout=to_stdout)
 
     def _wait_until_ready(self, streams: Streams) -> None:
@@ -293,7 +296,7 @@ class Run:
         summary["dead_letters"] = dead
         summary["restarts"] = self._supervisor.restarts
         summary["outputs"] = written(self._page.outputs, kept=self._keeps)
-        self._gathered.write(self._show.notice, summary, told_labels(self._labels))
+        self._gathered.write(self._show.notice, summary, self._words)
         return summary
 
     def _clean(self, streams: Streams) -> None:

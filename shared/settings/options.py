@@ -319,6 +319,18 @@ class ShowOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class LanguageOptions:
+    """Language: of what people read."""
+
+    language: str = option(
+        "auto",
+        "language of the page, the report, the window and what is drawn into pictures: en, de, or a file such as"
+        " fr.toml (docs/how-to/languages.md); auto: the page follows the browser, all else is English",
+        metavar="auto|en|de|FILE",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class WebOptions:
     """Web page: who may look at it."""
 
@@ -391,6 +403,7 @@ ALL = (
     PictureOptions,
     SinkOptions,
     ShowOptions,
+    LanguageOptions,
     WebOptions,
     EventOptions,
     KeepOptions,

@@ -9,6 +9,7 @@ import cv2
 
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.types import FrameInfo
+from emotion_stream.shared.words.words import ENGLISH, Words
 from emotion_stream.sink.drawing.draw import Rate, annotate
 from emotion_stream.sink.outputs.blocks import rounded
 from emotion_stream.sink.results.output import Image, Result
@@ -90,10 +91,11 @@ class Images:
 
     needs_image = True
 
-    def __init__(self, directory: Path, notice: str = "") -> None:
+    def __init__(self, directory: Path, notice: str = "", words: Words = ENGLISH) -> None:
         self.size = 0
         self._directory = directory
         self._notice = notice
+        self._words = words
         self._rates: dict[str, Rate] = {}
         make_folder(directory)
 
@@ -115,7 +117,7 @@ class Images:
             there = comment(path)
         if there == mark:
             return
-        drawn = annotate(image, result, fps, self._notice)
+        drawn = annotate(image, result, fps, self._notice, words=self._words)
         done, data = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         if not done:
             raise EmotionError(f"cannot write {path}: the picture cannot be encoded")

@@ -11,6 +11,7 @@ import numpy as np
 
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.types import FrameInfo, Mode
+from emotion_stream.shared.words.words import ENGLISH, Words
 from emotion_stream.sink.drawing.draw import Rate, annotate, plate
 from emotion_stream.sink.outputs.fragments import trim
 from emotion_stream.sink.outputs.sound import add_sound
@@ -63,6 +64,7 @@ class Video:
         fps: constant frame rate instead of media time.
         threads: threads of the encoder.
         notice: a line shown in every picture.
+        words: the language of what is drawn.
         part: the first file that may be begun: where others were, numbers go on.
     """
 
@@ -76,10 +78,12 @@ class Video:
         fps: float | None = None,
         threads: int = 1,
         notice: str = "",
+        words: Words = ENGLISH,
         part: int = 1,
     ) -> None:
         self._target = target
         self._notice = notice
+        self._words = words
         self._part = part
         self._many = many
         self._fps = fps
@@ -94,7 +98,7 @@ class Video:
         clip = self._clips.get(camera)
         if clip is None:
             name = camera if self._many or self._clips else None
-            how = self._target, name, self._fps, self._threads, self._notice, self._part
+            how = self._target, name, self._fps, self._threads, self._notice, self._words, self._part
             clip = self._clips[camera] = _Clip(*how, self._before.get(camera))
         clip.write(result, image)
 
@@ -136,11 +140,13 @@ class _Clip:
         fps: float | None,
         threads: int,
         notice: str,
+        words: Words,
         part: int,
         last: dict[str, int] | None,
     ) -> None:
         self._target = target
         self._notice = notice
+        self._words = words
         self._part = part
         self._name = name
         self._fps = fps
@@ -205,9 +211,9 @@ class _Clip:
         assert self._encoder is not None
         size = self._encoder.size
         if image is None:
-            drawn = plate(*size, result, fps, self._notice)
+            drawn = plate(*size, result, fps, self._notice, self._words)
         else:
-            drawn = annotate(image, result, fps, self._notice)
+            drawn = annotate(image, result, fps, self._notice, words=self._words)
         self._encoder.write(drawn, self._place(result.info.media_time))
 
     def _place(self, media_time: float) -> float:

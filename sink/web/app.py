@@ -13,7 +13,7 @@ from emotion_stream.sink.outputs.csv_table import as_csv
 from emotion_stream.sink.results.history import MOST_POINTS
 from emotion_stream.sink.results.output import Result, as_json
 from emotion_stream.sink.web.flight import Flight, Flights
-from emotion_stream.sink.web.http.assets import Asset
+from emotion_stream.sink.web.http.assets import Pages
 from emotion_stream.sink.web.http.paths import is_proxied
 from emotion_stream.sink.web.hub import Hub, Lane
 from emotion_stream.sink.web.live import (
@@ -53,7 +53,7 @@ def make_app(
     gallery: Gallery,
     bell: Callable[[], Bell],
     seats: Seats,
-    assets: dict[str, Asset],
+    pages: Pages,
     root_path: str = "",
 ) -> FastAPI:
     """The application; all of it runs in one event loop.
@@ -87,10 +87,14 @@ def make_app(
         content: AsyncGenerator[bytes] = written(follow(hub, gallery, bell(), wish, flight), form, before, flight)
         return LiveResponse(content, kind, seats)
 
+    def language(request: Request) -> str:
+        return request.headers.get("accept-language", "")
+
     def asset(name: str, request: Request) -> Response:
-        if name not in assets:
+        found = pages.find(name, language(request))
+        if found is None:
             raise HTTPException(404, "there is no such file")
-        return assets[name].response(request.headers.get("if-none-match", ""))
+        return found.response(request.headers.get("if-none-match", ""))
 
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:
@@ -173,20 +177,22 @@ def make_app(
         return Response(status_code=204)
 
     @app.get("/stream/{camera}.mjpg", response_class=Response, responses=_is(MJPEG), summary="Live pictures")
-    async def stream(camera: Camera, width: Width = 0, fps: Fps = 30.0) -> Response:
+    async def stream(request: Request, camera: Camera, width: Width = 0, fps: Fps = 30.0) -> Response:
         """Motion JPEG with the faces drawn in, as an `<img>` or a video player shows it; a slow viewer skips
         frames."""
-        wish = Wish(frozenset([known(camera).name]), False, True, width, fps, annotated=True)
+        words = pages.words(language(request))
+        wish = Wish(frozenset([known(camera).name]), False, True, width, fps, annotated=words)
         return live(wish, as_part, MJPEG, f"--{BOUNDARY}\r\n".encode())
 
     @app.get("/snapshot/{camera}.jpg", response_class=Response, responses=_is("image/jpeg"), summary="A picture")
-    async def snapshot(camera: Camera, width: Width = 0) -> Response:
+    async def snapshot(request: Request, camera: Camera, width: Width = 0) -> Response:
         """The newest annotated picture; up to a second old when nobody has looked for a while."""
         shot = known(camera).shot
         hub.glance()
         if shot is None:
             raise HTTPException(503, f"there is no picture of {camera} yet", {"Retry-After": "1"})
-        jpeg = await gallery.jpeg(shot, width, annotated=True, quality=SNAPSHOT_QUALITY)
+        words = pages.words(language(request))
+        jpeg = await gallery.jpeg(shot, width, annotated=words, quality=SNAPSHOT_QUALITY)
         at = datetime.fromtimestamp(shot.result.info.captured_at, UTC)
         return Response(
             jpeg, media_type="image/jpeg", headers=_named(f"{camera}-{at:%Y%m%d-%H%M%S}.jpg", "inline")

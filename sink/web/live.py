@@ -11,6 +11,7 @@ from typing import Any
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from emotion_stream.shared.words.words import Words
 from emotion_stream.sink.events.event import as_json as event_as_json
 from emotion_stream.sink.results.output import Result, as_json
 from emotion_stream.sink.web.flight import Flight
@@ -37,15 +38,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a viewer wants: cameras (none named: all), how wide pictures are at the most, how often, and whether
-    faces are drawn in them."""
+    """What a viewer wants: cameras (none named: all), how wide pictures are at the most, how often, and in which
+    language faces are drawn in them; None: they are clean."""
 
     cameras: frozenset[str] = frozenset()
     results: bool = True
     pictures: bool = False
     width: int = 0
     fps: float = 30.0
-    annotated: bool = False
+    annotated: Words | None = None
 
     def includes(self, lane: Lane) -> bool:
         """Whether the viewer wants this camera."""

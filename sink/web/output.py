@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from emotion_stream.shared.messages.types import FrameInfo
 from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.words.words import Words
 from emotion_stream.sink.events.event import Event
 from emotion_stream.sink.results.history import Histories
 from emotion_stream.sink.results.monitor import Report
@@ -33,6 +34,7 @@ class Web:
         options: WebOptions,
         cameras: Sequence[str] = (),
         notice: str = "",
+        words: Words | None = None,
         announce: bool = False,
     ) -> None:
         """
@@ -41,6 +43,7 @@ class Web:
             options: who may look.
             cameras: shown before their first frame.
             notice: told to everybody who looks; empty: nothing.
+            words: the language; None: that of each browser.
             announce: whether this process is no part of a run, so that it prints the page's URL itself, with its
                 token if that was made here, to standard error.
         """
@@ -50,7 +53,9 @@ class Web:
         self.urls = urls(self.address, untold(given, options), options.web_published)
         self._hub = Hub(cameras, notice)
         root_path = options.web_root_path.rstrip("/")
-        self._server = WebServer(self._hub, sock, access(options, self.address), options.web_viewers, root_path)
+        self._server = WebServer(
+            self._hub, sock, access(options, self.address), options.web_viewers, root_path, words
+        )
         self._alone = announce
         self._server.start()
         log.debug("the web page is served on %s", self.address)

@@ -39,11 +39,11 @@ REQUESTS = 100.0, 400.0
 WRONG_TOKENS = 0.2, 10.0
 """Wrong or missing tokens per second and client, and how many at once."""
 MOST_CLIENTS = 4096
-PLACE = b"<!-- what is wrong -->"
-WRONG = b'<p class="wrong" role="alert">Wrong token.</p>'
-STALE = b'<p class="wrong" role="alert">The token that this browser had no longer holds.</p>'
-"""What the page that asks for the token says of the one that it got, and where."""
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+(?:%[\w.-]+)?)\]|([^][:@/\s]+))(?::[0-9]*)?")
+
+
+Denied = Callable[[str, str], bytes]
+"""The page that asks for the token, for a header `Accept-Language` and what is wrong with the one that it got."""
 
 
 @dataclass(slots=True)
@@ -96,7 +96,7 @@ class Guard:
     """ASGI middleware. A token is taken from `Authorization: Bearer`, from a cookie, or from `?token=`, which for
     the page itself is exchanged for the cookie, so that it does not stay in the address bar."""
 
-    def __init__(self, app: ASGIApp, access: Access, port: int, denied: bytes, root_path: str = "") -> None:
+    def __init__(self, app: ASGIApp, access: Access, port: int, denied: Denied, root_path: str = "") -> None:
         """
         Args:
             denied: the page that asks for the token.
@@ -165,8 +165,9 @@ class Guard:
             return problem(429, "too many wrong tokens: wait a while", {"Retry-After": "30"})
         wrong = bool(asked or bearer[2].strip())
         if "text/html" in headers.get("accept", ""):
-            told = WRONG if wrong else STALE if any(given) else b""
-            page = self._denied.replace(b'"./', b'"' + back(scope["path"]).encode()).replace(PLACE, told)
+            why = "wrong" if wrong else "stale" if any(given) else ""
+            page = self._denied(headers.get("accept-language", ""), why)
+            page = page.replace(b'"./', b'"' + back(scope["path"]).encode())
             return Response(page, 401, media_type="text/html; charset=utf-8")
         return problem(401, "wrong token" if wrong else "a token is needed", {"WWW-Authenticate": "Bearer"})
 

@@ -1,9 +1,10 @@
 // One camera: its picture, its faces, its timeline, and how it does.
 
 import { Chart } from "./chart.js";
-import { milliseconds, seconds } from "./emotions.js";
+import { milliseconds, rate, seconds } from "./emotions.js";
 import { Faces } from "./faces.js";
 import { History } from "./history.js";
+import { number, say } from "./language.js";
 import { Overlay } from "./overlay.js";
 import { lasting, nameOf, nobody, skipped, stateOf, veil } from "./words.js";
 
@@ -29,11 +30,11 @@ export class Camera extends EventTarget {
     super();
     this.name = name;
     this.root = document.getElementById("camera").content.firstElementChild.cloneNode(true);
-    this.root.setAttribute("aria-label", `Camera ${name}`);
+    this.root.setAttribute("aria-label", say("camera.label", { name }));
     this.root.dataset.name = name;
     this.#find("h2").textContent = name;
     this.#picture = this.#find(".picture");
-    this.#picture.setAttribute("aria-label", `Picture of camera ${name}`);
+    this.#picture.setAttribute("aria-label", say("camera.picture", { name }));
     this.#overlay = new Overlay(this.#find(".overlay"), switches, this.#find(".pill"));
     this.#faces = new Faces(this.#find(".faces"), this.#find(".more"), this.#picture);
     this.#overlay.addEventListener("light", ({ detail }) => this.#faces.light(detail));
@@ -45,11 +46,11 @@ export class Camera extends EventTarget {
     this.#history = new History(this.#find(".spans"), this.#find(".chart"), this.#chart, name, () => this.#labels);
     const on = (selector, what, label) => {
       this.#find(selector).addEventListener("click", what);
-      if (label) this.#find(selector).setAttribute("aria-label", `${label} ${name}`);
+      if (label) this.#find(selector).setAttribute("aria-label", say(label, { name }));
     };
-    on(".save", () => this.save(), "Save the picture of camera");
-    on(".enlarge", () => this.#tell("enlarge"), "Enlarge camera");
-    on(".full", () => this.#tell("full"), "Full screen of camera");
+    on(".save", () => this.save(), "camera.save");
+    on(".enlarge", () => this.#tell("enlarge"), "camera.enlarge");
+    on(".full", () => this.#tell("full"), "camera.full");
     on(".more", () => this.#tell("more"));
     this.#find(".screen").addEventListener("dblclick", () => this.#tell("enlarge"));
     this.#veil();
@@ -145,14 +146,17 @@ export class Camera extends EventTarget {
   #figures(status) {
     const live = this.state === "live";
     const parts = [];
-    if (live) parts.push(`${status.fps.toFixed(1)} fps`, `delay ${milliseconds(status.latency_ms.p50)}, 99 % within ${milliseconds(status.latency_ms.p99)}`);
-    if (status.frames) parts.push(`${status.frames} frames`);
-    if (status.errors) parts.push(`${status.errors} unreadable`);
+    if (live) {
+      const delay = { half: milliseconds(status.latency_ms.p50), most: milliseconds(status.latency_ms.p99) };
+      parts.push(rate(status.fps), say("camera.delay", delay));
+    }
+    if (status.frames) parts.push(say("camera.frames", { n: status.frames }));
+    if (status.errors) parts.push(say("camera.unreadable", { n: status.errors }));
     this.#find(".figures-line").textContent = parts.join(" · ");
     const { text, details, metric } = skipped(status.frames, status.dropped, status.reasons);
     this.#find(".why").hidden = !text;
     this.#find(".why summary").textContent = text;
-    this.#find(".why p").textContent = [...details.map(({ count, name, means }) => `${count}: ${means} (${name})`), `Metric: ${metric}`].join("\n");
+    this.#find(".why p").textContent = [...details.map(({ count, name, means }) => `${number(count)}: ${means} (${name})`), say("camera.metric", { name: metric })].join("\n");
   }
 
   /** Whether the page is paused, so that what is shown grows old. */
@@ -179,7 +183,7 @@ export class Camera extends EventTarget {
     const old = age !== null && this.state !== "ended" && (age > 1.5 || this.#paused);
     const troubled = this.#isTroubled;
     const lasts = troubled && this.#status.reason && !this.#paused ? lasting(this.#status, age) : null;
-    const text = lasts !== null ? `for ${seconds(lasts)}` : age === null || troubled || this.state === "ended" ? "" : old ? `${seconds(age)} old` : "now";
+    const text = lasts !== null ? say("camera.lasting", { time: seconds(lasts) }) : age === null || troubled || this.state === "ended" ? "" : old ? say("camera.old", { time: seconds(age) }) : say("camera.now");
     write(this.#find(".age"), text);
     this.#find(".age").classList.toggle("old", old || troubled);
     const pill = this.#find(".pill");
@@ -190,7 +194,7 @@ export class Camera extends EventTarget {
 
   #veil() {
     const has = this.#picture.classList.contains("there");
-    const told = this.#status ? veil(this.#status, this.#ago(), this.#age(), has) : "Waiting for the first picture";
+    const told = this.#status ? veil(this.#status, this.#ago(), this.#age(), has) : say("camera.first");
     const box = this.#find(".veil");
     write(box, told);
     box.hidden = !told;
