@@ -198,6 +198,9 @@ class Rolling:
             if lane.path.exists():
                 end = min(lane.newest, lane.end)
                 self._shelf.put(Segment(lane.path, end, lane.size, lane.begin, lane.name.part))
+            elif self.kind in FOLDERS:
+                with contextlib.suppress(OSError):  # nothing was worth keeping; other cameras may have something
+                    lane.path.parent.rmdir()
 
     # --- keeping -----------------------------------------------------------------------------------------
 

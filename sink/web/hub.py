@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from emotion_stream.shared.messages.signal import Signal
 from emotion_stream.shared.messages.types import FrameInfo, Mode
@@ -17,7 +18,7 @@ from emotion_stream.sink.events.event import Event
 from emotion_stream.sink.results.history import Histories
 from emotion_stream.sink.results.monitor import Report
 from emotion_stream.sink.results.output import Image, Result
-from emotion_stream.sink.web.model import CameraStatus, Latency, RunStatus
+from emotion_stream.sink.web.model import CameraStatus, KeptStatus, Latency, RunStatus
 from emotion_stream.sink.web.timeline import Point, Timeline
 
 RECENT = 10.0
@@ -281,6 +282,7 @@ class Hub:
                 frames=sum(camera.frames for camera in cameras),
                 dropped=sum(camera.dropped for camera in cameras),
                 viewers=self._watchers,
+                kept=_kept(report),
                 cameras=cameras,
             )
 
@@ -310,6 +312,14 @@ class Hub:
             reasons={**lane.dropped, **({"missing": lane.missing} if lane.missing else {})},
             faces=len(lane.result.shown) if lane.result else 0,
         )
+
+
+def _kept(report: Report | None) -> KeptStatus | None:
+    """What is kept of the results; of the file that goes next its name, not where it lies."""
+    if report is None or report.kept is None:
+        return None
+    told = report.kept.as_dict()
+    return KeptStatus.model_validate(told | {"next": PurePath(told["next"]).name})
 
 
 def _recall(lane: Lane, histories: Histories) -> None:
