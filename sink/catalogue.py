@@ -23,7 +23,7 @@ from emotion_stream.sink.outputs.images import Images
 from emotion_stream.sink.outputs.jsonl import JsonLines
 from emotion_stream.sink.outputs.sqlite import Sqlite
 from emotion_stream.sink.results.output import Output
-from emotion_stream.sink.retention.keeper import Keeper
+from emotion_stream.sink.retention.keeper import Disk, Keeper, disk_of
 from emotion_stream.sink.retention.naming import read_file
 from emotion_stream.sink.retention.opening import hold
 from emotion_stream.sink.retention.rules import Rules
@@ -170,6 +170,7 @@ def open_outputs(
     left_out: Callable[[str, int], None] = lambda output, count: None,
     kept: Rules | None = None,
     clock: Callable[[], float] = time.time,
+    disk: Disk = disk_of,
 ) -> list[Output]:
     """Open every output to resume; `[]` for none.
 
@@ -187,7 +188,7 @@ def open_outputs(
         events: what other software is told, and how.
         left_out: called with an output's kind and how many messages it could not pass on; by any thread.
         kept: how long results are kept; then the last output is a `Keeper`. None: files grow until the run ends.
-        clock: tells the keeper the time, seconds since 1970.
+        clock, disk: tell the keeper the time, seconds since 1970, and how full disks are.
 
     Raises:
         UsageError: a value is wrong.
@@ -214,7 +215,7 @@ def open_outputs(
             else:
                 outputs.append(opener(Path(spec.target), many=many))
         if kept is not None and held:
-            outputs.append(Keeper(kept, held, clock))
+            outputs.append(Keeper(kept, held, clock, disk))
     except EmotionError:
         for output in outputs:
             output.close()

@@ -21,6 +21,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -60,7 +61,8 @@ FOREIGN = {
     "notes.txt": b"more notes",
 }
 """Somebody's files, some of which are called as ours are: they stay."""
-FIRST_DAY = 1_790_000_000 // DAY * DAY
+FIRST_DAY = (int(time.time()) // DAY + 1) * DAY
+"""Tomorrow: files are never changed after the day that they are of, as far as this clock tells."""
 BATCH = 16
 LOST_AT_DEATH = 40
 """Frames of a live video that a killed sink takes with it: its newest second or so, and what it was told again."""
@@ -116,13 +118,13 @@ class Year:
     def held(self) -> list[Held]:
         return [output for output in self.outputs if isinstance(output, Held)]
 
-    def write(self, seq: int, time: float, size: int) -> None:
+    def write(self, seq: int, at: float, size: int) -> None:
         """One frame of each camera, onto all outputs, as the sink's loop does."""
         for n, camera in enumerate(CAMERAS):
             image = self.pictures[(seq + n) % len(self.pictures)]
             image = cv2.resize(image, None, fx=size, fy=size) if size > 1 else image
             about: dict[str, Any] = {
-                "captured_at": time,
+                "captured_at": at,
                 "media_time": (seq % 86_400) / 25,
                 "width": 128,
                 "height": 96,
@@ -132,10 +134,10 @@ class Year:
                 result.faces[0], track=seq, box=replace(result.faces[0].box, x=4, y=4, width=60, height=60)
             )
             result = replace(result, faces=(face,))
-            event = replace(make_event(seq, camera), told_at=time, at=Moment("e", seq, 0.0, time))
+            event = replace(make_event(seq, camera), told_at=at, at=Moment("e", seq, 0.0, at))
             for output in self.outputs:
                 if isinstance(output, Held) and not output.paused:
-                    self.sent[output.store.kind, camera][seq] = time
+                    self.sent[output.store.kind, camera][seq] = at
                 output.write(result, image if output.needs_image else None)
                 if isinstance(output, Listener):
                     output.tell(event)
@@ -373,14 +375,17 @@ def main(arguments: list[str]) -> int:
             return subprocess.run(command, check=False).returncode
     cv2.setNumThreads(1)
     year = Year(Path(arguments[0]), frames)
-    judge(year, live_through(year, days))
+    memory = live_through(year, days)
+    judge(year, memory)
     print(f"{days} days, {len(CAMERAS)} cameras with {frames} frames a day each, {len(OUTPUTS)} outputs")
     for name, value in sorted(year.figures.items()):
         print(f"  {name:<14} {value:g}")
     for what in year.wrong:
         print(f"WRONG: {what}")
     if path := os.environ.get("YEAR_JSON"):
-        Path(path).write_text(json.dumps({"figures": year.figures, "wrong": year.wrong}, indent=2) + "\n")
+        Path(path).write_text(
+            json.dumps({"figures": year.figures, "memory": memory, "wrong": year.wrong}, indent=2) + "\n"
+        )
     return int(bool(year.wrong))
 
 

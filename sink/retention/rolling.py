@@ -133,7 +133,7 @@ class Rolling:
             name = naming.Name(camera, label, max(name.part, last.part))
         if parts and not self._can_go_on(name):
             name = naming.Name(camera, label, name.part + 1)
-        return self._begin(name, time, lane.output if lane else None)
+        return self._begin(name, time)
 
     def _can_go_on(self, name: naming.Name) -> bool:
         if self.kind not in GO_ON:
@@ -147,7 +147,8 @@ class Rolling:
         self._finish(camera)
         return self._begin(naming.Name(camera, label, part + 1), lane.newest, lane.output)
 
-    def _begin(self, name: naming.Name, time: float, before: Any) -> Lane:
+    def _begin(self, name: naming.Name, time: float, before: Any = None) -> Lane:
+        """Open a file; `before` is what wrote the one before it, of the same period."""
         path = self._path(name)
         while self.kind not in FOLDERS and path.exists() and not self._may_write(path):
             name = naming.Name(name.camera, name.label, name.part + 1)  # somebody's file is called so
