@@ -42,12 +42,13 @@ class KeptSqlite(Sqlite):
             self._page = self._number("PRAGMA page_size")
         except sqlite3.Error as e:
             raise self._failed(e) from e
+        self._smaller = False
         self._next: tuple[Segment, int, str] | None = None
 
     def size(self) -> int:
-        """Bytes of the file and what lies beside it, without pages that are used again."""
-        files = (self.target.with_name(self.target.name + name) for name in ("", *COMPANIONS))
-        return sum(map(room, files)) - (0 if self._gives_back else self._page * self._number(_FREE))
+        """Bytes of the file and what lies beside it, without pages that are used again, or given back soon."""
+        beside = sum(room(self.target.with_name(self.target.name + name)) for name in COMPANIONS)
+        return beside + self._page * (self._number("PRAGMA page_count") - self._number(_FREE))
 
     def growing(self) -> int:
         """Nothing beyond what it grows by anyway."""
@@ -77,7 +78,7 @@ class KeptSqlite(Sqlite):
             self._db.execute("COMMIT")
             if self._gives_back:
                 self._db.execute("PRAGMA incremental_vacuum").fetchall()
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._smaller = True
         except sqlite3.OperationalError as e:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
@@ -87,7 +88,10 @@ class KeptSqlite(Sqlite):
         return True
 
     def rest(self, now: float) -> None:
-        """One file holds all times."""
+        """Give pages back to the disk, once for all that went at the last look; one file holds all times."""
+        if self._smaller and not self._db.in_transaction:
+            self._smaller = False
+            self._one("PRAGMA wal_checkpoint(PASSIVE)")
 
     def stop(self) -> None:
         """What is committed can be read."""
