@@ -77,7 +77,7 @@ class KeptSqlite(Sqlite):
             self._db.execute(f"DELETE FROM frames WHERE id IN ({which})", (last,))
             self._db.execute("COMMIT")
             if self._gives_back:
-                self._db.execute("PRAGMA incremental_vacuum").fetchall()
+                self._db.executescript("PRAGMA incremental_vacuum")  # `execute` would give one page back
             self._smaller = True
         except sqlite3.OperationalError as e:
             if self._db.in_transaction:

@@ -77,6 +77,13 @@ class Shop:
         for output in self.outputs:
             output.flush()
 
+    def settle(self) -> None:
+        """Look until nothing more has to go: a look takes a limited time, and this machine may be busy."""
+        before = -1
+        while (removed := self.keeper.kept().removed) != before:
+            before = removed
+            self.flush()
+
     def days(self, count: int, *cameras: str, frames: int = 4) -> None:
         """So many days with so many frames each."""
         for _ in range(count):

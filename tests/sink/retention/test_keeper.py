@@ -30,10 +30,10 @@ def test_results_go_when_the_newest_in_their_file_is_too_old(tmp_path: Path) -> 
         assert len(first) == 6
         newest = MORNING + DAY * 3 / 4
         this.now = newest + 7 * DAY - 1
-        this.flush()
+        this.settle()
         assert first <= this.names()
         this.now += 1
-        this.flush()
+        this.settle()
         assert not first & this.names()
         assert len([name for name in this.names() if "11-30" in name]) == 6
         assert not (tmp_path / "shots" / "2026-11-29").exists()  # nor an empty folder
@@ -57,7 +57,7 @@ def test_a_successor_finds_what_is_there_and_lets_it_go_at_its_time(tmp_path: Pa
         assert {"r-hall-2026-11-29.jsonl", "shots/2026-11-29/door"} <= this.names()
         assert this.keeper.kept().next_at == MORNING + 8 * DAY
         this.now += 1
-        this.flush()
+        this.settle()
         assert not [name for name in this.names() if "11-29" in name]
         assert [name for name in this.names() if "11-30" in name]
 
@@ -86,7 +86,7 @@ def test_what_is_being_written_never_goes(tmp_path: Path) -> None:
         this.write("hall")
         this.flush()
         this.now += 3600
-        this.flush()
+        this.settle()
         assert this.names() == {"r-hall-2026-11-29.jsonl", "shots/2026-11-29/hall"}
 
 
@@ -129,7 +129,7 @@ def test_what_was_written_before_files_rolled_over_goes_as_well(tmp_path: Path) 
         this.days(1, "hall")
         assert old <= this.names()
         this.now = MORNING + 7 * DAY
-        this.flush()
+        this.settle()
         assert not old & this.names()
 
 
