@@ -10,6 +10,7 @@ from emotion_stream.shared.process.service import Service, open_streams
 from emotion_stream.shared.process.watchdog import Watchdog
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
     CommonOptions,
@@ -25,6 +26,7 @@ from emotion_stream.sink.catalogue import open_outputs, parse
 from emotion_stream.sink.events.names import camera_names
 from emotion_stream.sink.events.watch import Watcher
 from emotion_stream.sink.loop import Sink
+from emotion_stream.sink.retention.rules import rules
 from emotion_stream.sink.tracking.follow import Follower, following
 
 
@@ -46,6 +48,7 @@ def run(values: Values) -> None:
     chosen(language)  # refused here if it is wrong
     events = build(EventOptions, values)
     names = camera_names(events)
+    kept = rules(build(KeepOptions, values))
     follower = Follower(following(options.confirm, options.smoothing, show.uncertain))
     service = Service("sink", link.slot, build(CommonOptions, values), link.parent)
     service.start()
@@ -67,6 +70,7 @@ def run(values: Values) -> None:
                 end=service.end_run,
                 events=events,
                 left_out=lambda output, count: service.metrics.events_left_out(output).inc(count),
+                kept=kept,
             ),
             options.hold_back,
             Watchdog(link.watchdog),
@@ -83,7 +87,7 @@ def run(values: Values) -> None:
 COMMAND = Command(
     "sink",
     "Show and store results in order: stream `emotions` in.",
-    (LinkOptions, SinkOptions, ShowOptions, LanguageOptions, WebOptions, EventOptions, CommonOptions),
+    (LinkOptions, SinkOptions, ShowOptions, LanguageOptions, WebOptions, EventOptions, KeepOptions, CommonOptions),
     run,
     without=("claim_after", "max_deliveries", "max_age"),
     is_stage=True,

@@ -33,7 +33,7 @@ from emotion_stream.sink.leftovers import Arrival, Leftovers
 from emotion_stream.sink.order import Released, Reorder
 from emotion_stream.sink.results.history import Histories
 from emotion_stream.sink.results.leaving import Departure, Departures, Leaving, present
-from emotion_stream.sink.results.monitor import Monitor, Remembering, Report
+from emotion_stream.sink.results.monitor import Keeping, Monitor, Remembering, Report
 from emotion_stream.sink.results.output import Buffering, Output, Result
 from emotion_stream.sink.results.stats import Stats
 from emotion_stream.sink.roll import Roll
@@ -244,6 +244,7 @@ class Sink:
         under_way = {item.camera for item in (*self._unshown, *self._shown)}
         for departure in self._departures.new(progress.left, under_way):
             self._let_go(departure)
+        self._keep()
         if not self._monitors:
             return
         hops = (keys.frames, "detector"), (keys.faces, "classifier"), (keys.emotions, self._name)
@@ -252,6 +253,7 @@ class Sink:
             sum(self._behind(stream, group) for stream, group in hops),
             frozenset(camera for camera in progress.ended if progress.all_shown([camera], ended=True)),
             present(self._streams, progress, self._arrived),
+            self._stats.kept,
         )
         for monitor in self._monitors:
             monitor.report(report)
@@ -271,6 +273,13 @@ class Sink:
                 output.let_go(camera)
         self._streams.drop_tracks(self._name, [camera, camera + _EVENTS])
         log.info("camera %s is gone", camera)
+    def _keep(self) -> None:
+        """What has to go goes, also while nothing comes."""
+        for output in self._outputs:
+            if isinstance(output, Keeping):
+                output.look()
+                self._stats.kept = output.kept()
+                self._metrics.kept(**self._stats.kept.figures(self._clock.wall()))
 
     def _tell_of_cameras(self, progress: Progress) -> None:
         now = self._clock.wall()

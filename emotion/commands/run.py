@@ -22,6 +22,7 @@ from emotion_stream.shared.process.service import Service
 from emotion_stream.shared.settings.cameras import cameras_of
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
     ClassifierOptions,
@@ -130,6 +131,7 @@ COMMAND = Command(
         SinkOptions,
         WebOptions,
         EventOptions,
+        KeepOptions,
         WriteOptions,
         RunOptions,
         DetectorOptions,

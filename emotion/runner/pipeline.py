@@ -21,12 +21,13 @@ from emotion_stream.emotion.written import claims_of_run, settings_of, sources_o
 from emotion_stream.producer.loop import check_recordings
 from emotion_stream.producer.sources.spec import SourceSpec
 from emotion_stream.shared.claims import check
-from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.errors import EmotionError, UsageError
 from emotion_stream.shared.messages.manifest import load_manifest, model_directory
 from emotion_stream.shared.process.service import Service, open_streams
 from emotion_stream.shared.settings.cameras import Camera
 from emotion_stream.shared.settings.cli import Values
 from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
     ClassifierOptions,
@@ -47,6 +48,7 @@ from emotion_stream.sink.catalogue import parse as check_outputs
 from emotion_stream.sink.catalogue import truncate, written
 from emotion_stream.sink.events.names import camera_names
 from emotion_stream.sink.results.stats import Stats
+from emotion_stream.sink.retention.rules import rules
 from emotion_stream.sink.tracking.follow import following
 from emotion_stream.sink.web.http.address import tell
 
@@ -88,6 +90,13 @@ class Run:
         camera_names(self._events)  # refused here if it is wrong
         watch = launch.producer.watch_settings or self._page.options.editable
         self._reread = Reread(values, service.asked, watch=watch)
+        self._keep = build(KeepOptions, values)
+        self._keeps = rules(self._keep) is not None
+        if self._keeps and self._options.report:
+            raise UsageError(
+                "--report tells of a whole run, and with --keep results go while it runs: leave one out, and make"
+                " reports of what is kept with `emotion report FILE`"
+            )
         self._embedded = launch.embedded
         self._known: list[dict[str, Any]] = []
         self._progress = Progress.parse({})
@@ -119,7 +128,7 @@ class Run:
             self._gathered = Gathered.beside(self._page.outputs, self._options.report, launch.directory)
             self._sink = replace(self._sink, output=self._gathered.outputs)
             streams = open_streams(launch.link, self._service)
-            truncate(self._sink.output, force=build(WriteOptions, launch.values).force)
+            truncate(self._sink.output, force=build(WriteOptions, launch.values).force, kept=self._keeps)
             self._start_sink()
             launch.producer = replace(launch.producer, paced=launch.producer.paced or self._stays)
             launch.start_producer()
@@ -152,7 +161,7 @@ class Run:
 
     @property
     def _of_sink(self) -> tuple[object, ...]:
-        return self._sink, self._show, self._language, self._page.options, self._events
+        return self._sink, self._show, self._language, self._page.options, self._events, self._keep
 
     def _wait_until_ready(self, streams: Streams) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -327,7 +336,7 @@ class Run:
             summary["missing"] = summary["appended"] - known
         summary["dead_letters"] = dead
         summary["restarts"] = self._supervisor.restarts
-        summary["outputs"] = written(self._page.outputs)
+        summary["outputs"] = written(self._page.outputs, kept=self._keeps)
         self._gathered.write(self._show.notice, summary, self._words)
         return summary
 

@@ -18,6 +18,7 @@ from emotion_stream.shared.settings.command_options import (
     TrainOptions,
 )
 from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import option
 
 
@@ -433,6 +434,7 @@ ALL = (
     LanguageOptions,
     WebOptions,
     EventOptions,
+    KeepOptions,
     WriteOptions,
     RunOptions,
     DataOptions,

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from emotion_stream.shared.messages.signal import Signal
 from emotion_stream.shared.messages.types import FrameInfo
 from emotion_stream.sink.results.history import Histories
+from emotion_stream.sink.results.kept import Kept
 from emotion_stream.sink.results.output import Output
 from emotion_stream.sink.results.stats import Stats
 
@@ -20,12 +21,14 @@ class Report:
         lag: seconds that the stages are behind what is captured.
         ended: cameras whose source has ended and all of whose frames are shown.
         signals: how each camera does, as its producer tells it.
+        kept: what is kept of the results; None: they are not kept in order.
     """
 
     stats: Stats
     lag: float
     ended: Collection[str]
     signals: Mapping[str, Signal] = field(default_factory=dict)
+    kept: Kept | None = None
 
 
 @runtime_checkable
@@ -34,6 +37,17 @@ class Remembering(Protocol):
 
     def remember(self, histories: Histories) -> None:
         """Called once, after it was opened; the sink goes on writing there."""
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """An output that keeps the files of the others in order."""
+
+    def look(self) -> None:
+        """Remove what has to go. Takes a fraction of a second."""
+
+    def kept(self) -> Kept:
+        """What there is now."""
 
 
 @runtime_checkable

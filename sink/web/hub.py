@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from emotion_stream.shared.messages.areas import polygon_text
 from emotion_stream.shared.messages.signal import Signal
@@ -19,7 +20,7 @@ from emotion_stream.sink.results.history import Histories
 from emotion_stream.sink.results.monitor import Report
 from emotion_stream.sink.results.output import Image, Result
 from emotion_stream.sink.tracking.posters import Offer, Posters
-from emotion_stream.sink.web.model import CameraStatus, Latency, Poster, RunStatus
+from emotion_stream.sink.web.model import CameraStatus, KeptStatus, Latency, Poster, RunStatus
 from emotion_stream.sink.web.timeline import Point, Timeline
 
 RECENT = 10.0
@@ -315,6 +316,7 @@ class Hub:
                 dropped=sum(camera.dropped for camera in cameras),
                 viewers=self._watchers,
                 editable=self._editable,
+                kept=_kept(report),
                 cameras=cameras,
             )
 
@@ -351,6 +353,14 @@ class Hub:
             ],
             notice=lane.result.notice("") if lane.result else "",
         )
+
+
+def _kept(report: Report | None) -> KeptStatus | None:
+    """What is kept of the results; of the file that goes next its name, not where it lies."""
+    if report is None or report.kept is None:
+        return None
+    told = report.kept.as_dict()
+    return KeptStatus.model_validate(told | {"next": PurePath(told["next"]).name})
 
 
 def _recall(lane: Lane, histories: Histories) -> None:

@@ -66,6 +66,21 @@ class CameraStatus(BaseModel):
     notice: str = Field("", description="a line of its own that people are told beside that of the run")
 
 
+class KeptStatus(BaseModel):
+    """What is kept of the results, where `--keep`, `--keep-size` or `--keep-free` is given."""
+
+    size: int = Field(description="bytes that all results take")
+    limit: int | None = Field(description="the most bytes that they may take; nothing: no bound")
+    seconds: float | None = Field(description="how long results are kept; nothing: for ever")
+    oldest: float | None = Field(description="when the oldest was captured, about, seconds since 1970")
+    next: str = Field(description="name of the file that goes next, or in which rows go next")
+    next_at: float | None = Field(description="when it goes for its age, seconds since 1970")
+    room: int | None = Field(description="bytes until it goes for its room; nothing: no bound")
+    removed: int = Field(description="bytes that have gone since the sink began")
+    paused: list[str] = Field(description="outputs that are not written, because the disk is full")
+    left_out: dict[str, int] = Field(description="results that were not written therefore, by output")
+
+
 class RunStatus(BaseModel):
     """The run and all its cameras."""
 
@@ -79,6 +94,7 @@ class RunStatus(BaseModel):
     dropped: int
     viewers: int = Field(description="how many look at live pictures")
     editable: bool = Field(description="whether `PUT /api/areas` saves areas")
+    kept: KeptStatus | None = Field(None, description="what is kept of the results; nothing: they are not")
     cameras: list[CameraStatus]
 
 

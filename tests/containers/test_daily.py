@@ -28,8 +28,9 @@ redis-cli --user operator hget 'emotion:{0.0}:progress' 'at|long'
 
 
 def frames_in(stack: Stack, name: str) -> list[tuple[str, str, int]]:
-    """Camera, run and number of each result in a file of the volume, once it is there."""
-    text = stack.compose("exec", "-T", "sink", "sh", "-c", f"cat /out/{name} || true")
+    """Camera, run and number of each result in the files of an output on the volume, once they are there."""
+    pattern = name.replace(".", "-*.")
+    text = stack.compose("exec", "-T", "sink", "sh", "-c", f"cat /out/{pattern} || true")
     rows = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
     return [(row["camera"], row["epoch"], row["seq"]) for row in rows]
 
@@ -136,8 +137,9 @@ def test_a_new_password_by_the_documented_line(stack: Stack) -> None:
 def test_the_runbooks_commands(stack: Stack) -> None:
     run = ("run", "--rm", "tools", "emotion")
     assert "no dead letters" in stack.compose(*run, "dead", "list")
-    stack.compose(*run, "report", "results.jsonl")
-    page = stack.compose("exec", "-T", "sink", "cat", "/out/results.html")
+    day = stack.compose("exec", "-T", "sink", "sh", "-c", "cd /out; ls results-sample-*.jsonl").split()[0]
+    stack.compose(*run, "report", day)
+    page = stack.compose("exec", "-T", "sink", "cat", f"/out/{day.removesuffix('.jsonl')}.html")
     assert "<html" in page
     assert (
         docker("image", "inspect", "--format", "{{.Config.User}}", "emotion-stream-tools").strip() == "10001:10001"

@@ -5,6 +5,7 @@ const plural = new Intl.PluralRules(language);
 const whole = new Intl.NumberFormat(language);
 const tenths = new Intl.NumberFormat(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const clock = new Intl.DateTimeFormat(language, { hourCycle: "h23", timeStyle: "medium" });
+const moment = new Intl.DateTimeFormat(language, { hourCycle: "h23", dateStyle: "medium", timeStyle: "short" });
 const said = reasons.map(([pattern, own]) => [new RegExp(`^${pattern}$`, "s"), own]);
 
 /** The text of a key, with values in its places; a number `n` chooses the plural form. */
@@ -34,6 +35,9 @@ export function reason(text) {
 /** A whole number, or one with a digit after the comma. */
 export const number = (value) => whole.format(value);
 export const decimal = (value) => tenths.format(value);
+
+/** A day and a time, seconds since 1970. */
+export const dayAndTime = (at) => moment.format(new Date(at * 1000));
 
 /** The time of the day, seconds since 1970. */
 export const timeOfDay = (at) => clock.format(new Date(at * 1000));

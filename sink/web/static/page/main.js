@@ -6,7 +6,7 @@ import { arrange, GAP } from "./grid.js";
 import { emotion, say } from "./language.js";
 import { Stream } from "./stream.js";
 import { Switches } from "./switches.js";
-import { nameOf, overall, skipped } from "./words.js";
+import { kept, nameOf, overall, skipped } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const WIDTHS = [320, 480, 640, 960, 1280, 1920];
@@ -46,6 +46,7 @@ stream.addEventListener("status", ({ detail: status }) => {
   dropped(status);
   $("notice").textContent = status.notice;
   $("notice").hidden = !status.notice;
+  keeps(status.kept);
   if (!ended) state(worst, text, why);
   banner("");
 });
@@ -78,6 +79,14 @@ function paint() {
 }
 
 /** How many frames were skipped, of all cameras. */
+function keeps(told) {
+  const { text, more, full } = kept(told);
+  $("kept").hidden = !text;
+  $("kept").textContent = text;
+  $("kept").title = more;
+  $("kept").toggleAttribute("data-full", full);
+}
+
 function dropped(status) {
   const reasons = {};
   for (const camera of status.cameras) {

@@ -1,7 +1,7 @@
 // What the page says of cameras, in words for people. Pure.
 
 import { percent, seconds } from "./emotions.js";
-import { named, reason, say } from "./language.js";
+import { dayAndTime, decimal, named, reason, say } from "./language.js";
 
 /** From the worst to the best; what has ended is told only where nothing else is left. */
 const WORST = ["lost", "frozen", "waiting", "paused", "live"];
@@ -96,6 +96,23 @@ export function skipped(frames, dropped, reasons) {
     details: details.map(([name, count]) => ({ count, name, means: named("skipped", name) })),
     metric: METRIC,
   };
+}
+
+/** What is kept of the results, what goes next, and whether a disk is full; empty where results are not kept so. */
+export function kept(told) {
+  if (!told) return { text: "", more: "", full: false };
+  const parts = [say("kept.size", { size: bytes(told.size) })];
+  if (told.oldest !== null) parts.push(say("kept.since", { time: dayAndTime(told.oldest) }));
+  if (told.room !== null) parts.push(say("kept.room", { size: bytes(told.room) }));
+  const full = told.paused.length > 0;
+  if (full) parts.push(say("kept.full", { outputs: told.paused.join(", ") }));
+  else if (told.next && told.next_at !== null) parts.push(say("kept.next", { time: dayAndTime(told.next_at) }));
+  return { text: parts.join(" · "), more: told.next ? say("kept.which", { name: told.next }) : "", full };
+}
+
+function bytes(value) {
+  const [unit, size] = value < 2 ** 30 ? ["mib", 2 ** 20] : ["gib", 2 ** 30];
+  return say(`units.${unit}`, { n: decimal(value / size) });
 }
 
 function share(part, all) {
