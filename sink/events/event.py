@@ -86,6 +86,14 @@ class Listener(Protocol):
         """Take note of an event; called after `write` of the frame that it was told with. Never waits."""
 
 
+@runtime_checkable
+class EndListener(Protocol):
+    """An output that is told of recordings at their end, which is no event."""
+
+    def ended(self, camera: str) -> None:
+        """All of it was written. May be called as often as one likes."""
+
+
 def as_json(event: Event) -> dict[str, Any]:
     """The event in its documented form."""
     at, subject = event.at, event.subject

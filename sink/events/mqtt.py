@@ -156,6 +156,10 @@ class Mqtt:
         self._events.put(event)
         self._wake.set()
 
+    def ended(self, camera: str) -> None:
+        """Its state says so from now on."""
+        self._states.ended(camera)
+
     def flush(self) -> None:
         """Nothing is kept on a disk."""
 
@@ -256,6 +260,7 @@ class Mqtt:
             )
             self._wake.clear()
             self._send()
+        self._send()  # the last states, too
         while time.monotonic() < self._deadline and self._waits():
             self._send()
             self._wake.wait(0.02)
