@@ -154,18 +154,23 @@ def test_a_folder_is_a_slide_show(stack: Stack) -> None:
     assert {row["status"] for row in stack.results("show")} == {"ok"}
 
 
+def end_with_results_under_way(stack: Stack) -> None:
+    """Everything is killed, the sink some time before the others, and goes."""
+    count = 'sum(emotion_frames_total{service="classifier_worker"})'
+    wait("metrics", lambda: stack.query(count))
+    stack.compose("kill", "-s", "KILL", "sink")
+    before = float(stack.query(count)[0]["value"][1])
+    wait("results that nobody has shown", lambda: float(stack.query(count)[0]["value"][1]) > before + 100)
+    stack.compose("kill", "-s", "KILL", "producer", "detector_worker", "classifier_worker")
+    stack.compose("down")
+
+
 def test_a_pass_gets_its_own_pictures_only(stack: Stack) -> None:
     """A live run is killed with results under way; the lossless pass that follows on the same Redis is whole."""
     stack.settings |= {"SOURCE": "sample"}
     stack.compose("up", "-d")
     wait("live results", lambda: stack.count("sample") > 20)
-    count = 'sum(emotion_frames_total{service="classifier_worker"})'
-    wait("metrics", lambda: stack.query(count))
-    stack.compose("kill", "-s", "KILL", "sink")
-    before = float(stack.query(count)[0]["value"][1])
-    wait("results that nobody has shown", lambda: float(stack.query(count)[0]["value"][1]) > before + 200)
-    stack.compose("kill", "-s", "KILL", "producer", "detector_worker", "classifier_worker")
-    stack.compose("down")
+    end_with_results_under_way(stack)
     stack.settings |= {"SOURCE": "pass=/media/0000?.jpg", "MODE": "lossless", "LOOP": "false", "RUN_ID": "one"}
     stack.settings |= {"PRODUCER_RESTART": "on-failure", "OUTPUT": "jsonl=pass.jsonl"}
     stack.compose("up", "-d")
@@ -190,6 +195,13 @@ def test_a_live_run_after_an_interrupted_pass_gets_its_own_pictures_only(stack: 
     wait("live results", lambda: len(frames_in(stack, "live.jsonl")) > 20)
     assert "two" not in {epoch for _, epoch, _ in frames_in(stack, "live.jsonl")}
     assert "of a lossless run that has ended are left out" in stack.logs("sink")
+    ended = {epoch for _, epoch, _ in frames_in(stack, "live.jsonl")}
+    end_with_results_under_way(stack)
+    stack.settings["OUTPUT"] = "jsonl=again.jsonl"
+    stack.compose("up", "-d")
+    wait("live results", lambda: len(frames_in(stack, "again.jsonl")) > 20)
+    assert not ended & {epoch for _, epoch, _ in frames_in(stack, "again.jsonl")}
+    assert "of a live run that has ended are left out" in stack.logs("sink")
     stack.compose("down")
     stack.settings |= interrupted
     stack.compose("up", "-d")
