@@ -165,7 +165,10 @@ class Webhook:
             self._say("refuses", f"it answered {status}{also}: what it refuses is left out")
             self._left_out(count)
         else:
-            self._say()
+            if self._told != "slow" or len(self._box) < MOST_AT_ONCE:
+                self._say()
+            if self._box.lost:
+                self._say("slow", "it takes less than comes: the oldest is left out")
         return ""
 
     def _say(self, state: str = "", trouble: str = "") -> None:
@@ -175,5 +178,6 @@ class Webhook:
         elif self._told and not state:
             lost = self._box.take_lost()
             more = f"; {lost} events were left out" if lost else ""
-            log.log(NOTICE, "webhook %s: it answers again%s", self._hook.shown, more)
+            again = "keeps up" if self._told == "slow" else "answers"
+            log.log(NOTICE, "webhook %s: it %s again%s", self._hook.shown, again, more)
         self._told = state

@@ -210,7 +210,8 @@ def test_a_live_run_after_an_interrupted_pass_gets_its_own_pictures_only(stack: 
 
 
 def test_events_reach_a_broker_of_the_profile_mqtt(stack: Stack) -> None:
-    """Home Assistant's sensors, states and events are there; a broker that was killed has them again."""
+    """Home Assistant's sensors, states and events are there; a broker that was killed, or stood still, has them
+    again. A sink that is killed has left its will."""
     image = f"{stack.project}-mosquitto"
     docker("build", "-t", image, "-f", "tests/containers/mosquitto.Dockerfile", "tests/containers", limit=300)
     stack.settings |= {"COMPOSE_PROFILES": "mqtt", "MOSQUITTO_IMAGE": image, "MQTT_PORT": str(free_port())}
@@ -222,18 +223,25 @@ def test_events_reach_a_broker_of_the_profile_mqtt(stack: Stack) -> None:
         listen = ("mosquitto_sub", "-t", topic, "-C", str(count), "-W", "60")
         return stack.compose("exec", "-T", "mqtt", *listen).splitlines()
 
-    for _ in range(2):
+    for outages, (end, begin) in enumerate((("kill", "start"), ("pause", "unpause"))):
         assert heard("emotion/status") == ["online"]
         state = json.loads(heard("emotion/sample/state")[0])
         assert (state["camera"], state["online"]) == ("sample", True)
         assert json.loads(heard("emotion/sample/event")[0])["camera"] == "sample"
         assert len(heard("homeassistant/+/+/+/config", 3)) == 3
-        stack.compose("kill", "mqtt")
-        stack.compose("start", "mqtt")
-        wait("connected", lambda: "connected again" in stack.logs("sink"))
+        stack.compose(end, "mqtt")
+        word = "the connection is lost: trying again"
+        wait("its loss", lambda n=outages, word=word: stack.logs("sink").count(word) > n)  # type: ignore[misc]
+        stack.compose(begin, "mqtt")
+        wait("connected", lambda n=outages: stack.logs("sink").count("connected again") > n)  # type: ignore[misc]
         wait("all healthy", lambda: stack.healthy({**ALL, "mqtt": 1}))
-    stack.compose("stop", "sink")
-    assert heard("emotion/status") == ["offline"]
+    for end, begin in (("kill", "up"), ("stop", "")):  # its will, and its goodbye
+        stack.compose(end, "sink")
+        assert heard("emotion/status") == ["offline"]
+        if begin:
+            stack.compose("up", "-d")
+            wait("all healthy", lambda: stack.healthy({**ALL, "mqtt": 1}))
+            assert heard("emotion/status") == ["online"]
     for name in ("COMPOSE_PROFILES", "MOSQUITTO_IMAGE", "MQTT_PORT"):
         del stack.settings[name]
     docker("rm", "-f", *stack.containers("mqtt"))

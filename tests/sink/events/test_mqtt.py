@@ -279,6 +279,34 @@ def test_a_full_queue_leaves_out_the_oldest_and_counts_them(
     assert "70 messages were left out" in caplog.text or not there
 
 
+def test_a_broker_that_takes_less_than_comes_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It stands still, for too short a time to count as away."""
+    caplog.set_level(logging.INFO)
+    left_out: list[int] = []
+    with (
+        broker(tmp_path) as mosquitto,
+        mosquitto.ear("emotion/cam/event") as ear,
+        telling(mosquitto, pace=replace(FAST, alive=60), left_out=left_out.append, most=30) as mqtt,
+    ):
+        until(lambda: mqtt._connected and not mqtt._waits())
+        mosquitto.signal(signal.SIGSTOP)
+        for n in range(100):
+            mqtt.tell(make_event(n))
+        until(lambda: "takes less than comes" in caplog.text)
+        mosquitto.signal(signal.SIGCONT)
+        until(lambda: "keeps up again" in caplog.text and not mqtt._waits())
+        until(lambda: len(ear.heard) == 100 - sum(left_out))
+    assert ear.events()[-30:] == ids(70, 100)
+    assert 100 - 30 - AT_ONCE <= sum(left_out) <= 70
+    assert messages(caplog) == [
+        "connected; topics begin with emotion/",
+        "it takes less than comes: the oldest is left out",
+        f"it keeps up again; {sum(left_out)} messages were left out",
+    ]
+
+
 @pytest.mark.parametrize("how", ["there", "stopped", "never there", "a black hole"])
 def test_the_way_out_is_short(tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str) -> None:
     with broker(tmp_path, started=how != "never there") as mosquitto, contextlib.ExitStack() as stack:

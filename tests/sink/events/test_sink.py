@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
@@ -20,7 +21,7 @@ import pytest
 from emotion_stream.emotion.runner.server import EmbeddedServer
 from emotion_stream.shared.messages.codec import encode_emotions
 from emotion_stream.shared.messages.signal import Signal
-from emotion_stream.shared.messages.types import Emotions
+from emotion_stream.shared.messages.types import Box, Emotions
 from emotion_stream.shared.process.service import Service
 from emotion_stream.shared.process.watchdog import Watchdog
 from emotion_stream.shared.settings.options import CommonOptions
@@ -33,6 +34,7 @@ from emotion_stream.sink.events.lines import EventLines
 from emotion_stream.sink.events.mqtt import Mqtt
 from emotion_stream.sink.events.watch import Watcher
 from emotion_stream.sink.loop import Sink
+from emotion_stream.sink.outputs.faces import cut
 from emotion_stream.sink.results.output import Image, Output, Result
 from emotion_stream.sink.results.stats import Stats
 from tests.emotion.conftest import command
@@ -336,7 +338,8 @@ def test_a_run_on_a_clip_with_three_people_a_cut_and_a_gap(tmp_path: Path) -> No
 
 @needs_mosquitto
 def test_a_run_tells_a_file_a_broker_and_a_webhook_the_same_and_nobody_a_secret(tmp_path: Path) -> None:
-    """Secrets come by variables, and are in no message and no command line."""
+    """Secrets come by variables, and are in no message and no command line. Pictures go to the webhook alone, and
+    nobody can be recognised in them."""
     events, secret = tmp_path / "events.jsonl", "SECRET"
     lines_ = ["allow_anonymous false", f"password_file {password_file(tmp_path)}"]
     with (
@@ -351,6 +354,8 @@ def test_a_run_tells_a_file_a_broker_and_a_webhook_the_same_and_nobody_a_secret(
             "EMOTION_OUTPUT": " ".join(outputs),
             "EMOTION_WEBHOOK_SECRET": secret,
             "EMOTION_MQTT_PASSWORD_FILE": str(tmp_path / "mqtt"),
+            "EMOTION_EVENT_PICTURES": "true",
+            "EMOTION_BLUR_FACES": "true",
         }
         run = subprocess.Popen(command("run", "sample"), env=environment, stderr=subprocess.PIPE, text=True)
         until(lambda: ear.on("emotion/sample/state"), 60)
@@ -367,9 +372,28 @@ def test_a_run_tells_a_file_a_broker_and_a_webhook_the_same_and_nobody_a_secret(
     assert sorted(check(heard.json())["id"] for heard in ear.on("emotion/sample/event")) == sorted(written)
     assert sorted(receiver.answered) == sorted(written)
     assert all("X-Signature" in headers for headers, _ in receiver.requests)
+    pictures = [event for body in receiver.bodies() for event in body["events"] if "picture" in check(event)]
+    assert len(pictures) > 3
+    assert "picture" not in events.read_text() + "".join(heard.payload for heard in ear.heard)
+    for event in pictures:
+        shown = gray(b64decode(event["picture"].removeprefix("data:image/jpeg;base64,")))
+        plain = gray(cut(sample_frames()[event["seq"] + 3], Box(*event["box"])))
+        assert shown.shape == plain.shape
+        assert detail(shown) < 0.3 * detail(plain)
     at_last = ear.on("emotion/sample/state")[-1].json()
     assert (at_last["online"], at_last["reason"], at_last["faces"]) == (False, "ended", 0)
     assert len([heard for heard in ear.heard if heard.topic.startswith("homeassistant/")]) == 3
+
+
+def gray(jpeg: bytes) -> Image:
+    return np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
+
+
+def detail(picture: Image) -> float:
+    """How much there is to see of eyes and mouth, in the middle: tiles of one colour have nothing but edges."""
+    height, width = picture.shape[:2]
+    middle = picture[height // 4 : -height // 4, width // 4 : -width // 4]
+    return float(np.median(np.abs(cv2.Laplacian(middle, cv2.CV_64F))))
 
 
 def command_lines(pid: int) -> list[str]:
