@@ -112,7 +112,12 @@ def test_a_server_that_takes_less_than_comes_is_told_once(caplog: pytest.LogCapt
     caplog.set_level(logging.INFO)
     lost: list[int] = []
     go_on = threading.Event()
-    with serving(lambda handler, n: go_on.wait(20) and handler.answer(200)) as receiver:
+
+    def waits(handler: Handler, n: int) -> None:
+        go_on.wait(20)
+        handler.answer(200)
+
+    with serving(waits) as receiver:
         hook = Webhook(receiver.url, left_out=lost.append, pace=Pace(gather=0.0, answer=20.0), most=150)
         hook.tell(make_event(0))
         until(lambda: len(receiver.requests) == 1)
