@@ -87,6 +87,14 @@ class Listener(Protocol):
 
 
 @runtime_checkable
+class Sender(Protocol):
+    """An output that sends on its way out what waits, for a moment."""
+
+    def finish(self) -> None:
+        """Nothing more comes: the moment begins now, so that several have theirs at once. `close` waits for it."""
+
+
+@runtime_checkable
 class EndListener(Protocol):
     """An output that is told of recordings at their end, which is no event."""
 

@@ -99,7 +99,7 @@ class Mqtt:
         self._frames: Outbox[Result] = Outbox(MOST_FRAMES, left_out)
         self._wake = threading.Event()
         self._connected = self._greet = self._closing = self._broken = self._shared = self._known = False
-        self._slow = False
+        self._slow = self._closed = False
         self._deadline = 0.0
         self._told = ""
         self._sent: dict[str, bytes] = {}
@@ -164,14 +164,20 @@ class Mqtt:
     def flush(self) -> None:
         """Nothing is kept on a disk."""
 
+    def finish(self) -> None:
+        """See `sink.events.event.Sender`."""
+        if not self._closing:
+            self._deadline = time.monotonic() + self._pace.leave
+            self._closing = True
+            self._wake.set()
+
     def close(self) -> None:
         """Send what waits, if that goes within a moment, and say goodbye."""
-        if self._closing:
+        if self._closed:
             return
-        self._deadline = time.monotonic() + self._pace.leave
-        self._closing = True
-        self._wake.set()
-        self._thread.join(self._pace.leave + 0.2)
+        self._closed = True
+        self.finish()
+        self._thread.join(max(0.0, self._deadline - time.monotonic()) + 0.2)
         self._unfinished()
         lost = len(self._events) + len(self._frames) + sum(sent.told for sent in self._open)
         if lost:

@@ -27,12 +27,14 @@ from emotion_stream.shared.process.watchdog import Watchdog
 from emotion_stream.shared.settings.options import CommonOptions
 from emotion_stream.shared.streams.shard import Streams
 from emotion_stream.sink import roll
+from emotion_stream.sink.catalogue import open_outputs
 from emotion_stream.sink.events.broker import parse_broker
 from emotion_stream.sink.events.cameras import camera_events
 from emotion_stream.sink.events.event import Event, as_json
 from emotion_stream.sink.events.lines import EventLines
 from emotion_stream.sink.events.mqtt import Mqtt
 from emotion_stream.sink.events.watch import Watcher
+from emotion_stream.sink.events.webhook import Webhook
 from emotion_stream.sink.loop import Sink
 from emotion_stream.sink.outputs.faces import cut
 from emotion_stream.sink.results.output import Image, Output, Result
@@ -169,6 +171,35 @@ def test_a_broker_that_is_killed_in_mid_run_misses_nothing_and_hears_nothing_twi
     assert {heard.payload for heard in later.on("emotion/status")} == {"offline"}
     assert later.on("emotion/hall/state")[0].json()["reason"] == "ended"
     assert caplog.text.count("trying again") == caplog.text.count("connected again") == 1
+
+
+def test_what_nobody_takes_is_counted_and_holds_nothing_up(streams: Streams, tmp_path: Path) -> None:
+    """Nobody listens where broker and server should be, and the way out is as short for two as for one."""
+    service, path = Service("sink", "me", CommonOptions()), tmp_path / "events.jsonl"
+
+    outputs: list[Output] = []
+
+    def left_out(output: str, count: int) -> None:
+        service.metrics.events_left_out(output).inc(count)
+
+    def opened() -> list[Output]:
+        specs = [f"events={path}", "mqtt://127.0.0.1:9", "webhook=http://127.0.0.1:9/"]
+        outputs.extend(open_outputs(specs, left_out=left_out))
+        return outputs
+
+    sink = Sink(service, own_connection(streams), "sink", opened, 0.2, Watchdog(10), follower())
+    with threads.running(sink.run, service):
+        for message in live():
+            add(streams, message)
+        streams.finish("hall", "run", END)
+        until(lambda: len(lines(path)) == len(EXPECTED))
+    _, mqtt, hook = outputs
+    assert isinstance(mqtt, Mqtt)
+    assert isinstance(hook, Webhook)
+    assert abs(mqtt._deadline - hook._deadline) < 1.0, "both at once"
+    for output in ("mqtt", "webhook"):
+        labels = {"stage": "sink", "output": output}
+        assert service.registry.get_sample_value("emotion_events_left_out_total", labels) == len(EXPECTED)
 
 
 def shown(streams: Streams) -> int:

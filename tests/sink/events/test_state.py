@@ -1,12 +1,19 @@
 """The state of a camera: online or not, whose emotion, and what was seen in the last minute."""
 
 from dataclasses import replace
+from typing import Any
 
 from emotion_stream.shared.messages.types import Box
 from emotion_stream.sink.events.event import Event
 from emotion_stream.sink.events.state import LASTING, States
 from emotion_stream.sink.results.output import Face
 from tests.support.web_feed import HAPPY, SAD, make_result
+
+
+def told(states: States) -> dict[str, Any]:
+    state = states.state("cam")
+    assert state is not None
+    return state
 
 
 class Watch:
@@ -26,12 +33,12 @@ def test_shares_are_those_of_the_last_minute() -> None:
     for n in range(LASTING + 1):
         states.see(make_result(n, probabilities=HAPPY if n < 30 else SAD))
         clock.now += 1.0
-        shares.append(states.state("cam")["shares"])
+        shares.append(told(states)["shares"])
     assert shares[29] == {"happy": 1.0}
     assert shares[39] == {"happy": 0.75, "sad": 0.25}
     assert shares[59] == {"sad": 0.508, "happy": 0.492}  # its first second has just passed
     clock.now += LASTING
-    assert states.state("cam")["shares"] == {}
+    assert told(states)["shares"] == {}
 
 
 def test_the_main_emotion_is_that_of_the_largest_face() -> None:
@@ -43,7 +50,7 @@ def test_the_main_emotion_is_that_of_the_largest_face() -> None:
     for first, second in ((40, 80), (80, 40)):
         faces = face(small, 1, first), face(large, 2, second)
         states.see(replace(make_result(0), faces=faces))
-        state = states.state("cam")
+        state = told(states)
         assert (state["faces"], state["emotion"]) == (2, "sad" if second > first else "happy")
 
 
@@ -51,14 +58,14 @@ def test_who_is_not_confirmed_is_not_counted() -> None:
     states = States([], {})
     made = make_result(0, faces=2)
     states.see(replace(made, faces=(made.faces[0], replace(made.faces[1], confirmed=False))))
-    assert states.state("cam")["faces"] == 1
+    assert told(states)["faces"] == 1
 
 
 def test_a_camera_is_online_from_its_first_frame_until_it_is_lost_or_at_its_end() -> None:
     states = States(["cam"], {"cam": "Küche"})
 
     def standing() -> tuple[bool, str | None]:
-        state = states.state("cam")
+        state = told(states)
         return state["online"], state["reason"]
 
     assert standing() == (False, None)
