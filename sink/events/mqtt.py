@@ -151,15 +151,15 @@ class Mqtt:
         if self._frames_wanted:
             self._frames.put(result)
 
+    def ended(self, camera: str) -> None:
+        """Its state says so from now on."""
+        self._states.ended(camera)
+
     def tell(self, event: Event) -> None:
         """Queue an event."""
         self._states.tell(event)
         self._events.put(event)
         self._wake.set()
-
-    def ended(self, camera: str) -> None:
-        """Its state says so from now on."""
-        self._states.ended(camera)
 
     def flush(self) -> None:
         """Nothing is kept on a disk."""

@@ -57,6 +57,11 @@ class States:
                 if face.confirmed:
                     counter[_label(result, face)] += 1
 
+    def ended(self, camera: str) -> None:
+        """A camera gives no more, because it was a recording; until it gives more all the same."""
+        with self._lock:
+            self._lane(camera).ended = True
+
     def tell(self, event: Event) -> None:
         """Take note of cameras that are lost and come back."""
         with self._lock:
@@ -65,11 +70,6 @@ class States:
                 lane.gone = str(event.more["reason"])
             elif event.kind == "camera_back":
                 lane.gone = ""
-
-    def ended(self, camera: str) -> None:
-        """A camera gives no more, because it was a recording; until it gives more all the same."""
-        with self._lock:
-            self._lane(camera).ended = True
 
     def names(self) -> dict[str, str]:
         """All cameras, and what people call them."""
