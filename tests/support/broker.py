@@ -81,7 +81,9 @@ class Mosquitto:
 
     def start(self) -> None:
         config = self.folder / "mosquitto.conf"
-        own = [f"listener {self.port} 127.0.0.1", f"persistence_location {self.folder}/"]
+        own = [f"listener {self.port} 127.0.0.1"]
+        if not any(line.startswith("persistence_location") for line in self.lines):
+            own.append(f"persistence_location {self.folder}/")
         config.write_text("\n".join([*own, *self.lines, ""]))
         command = [shutil.which("mosquitto") or "/usr/sbin/mosquitto", "-c", str(config)]
         with (self.folder / "mosquitto.log").open("ab") as log:
