@@ -215,6 +215,9 @@ def test_events_reach_a_broker_of_the_profile_mqtt(stack: Stack) -> None:
     again. A sink that is killed has left its will."""
     image = f"{stack.project}-mosquitto"
     docker("build", "-t", image, "-f", "tests/containers/mosquitto.Dockerfile", "tests/containers", limit=300)
+    for name in ("RUN_ID", "PRODUCER_RESTART"):  # of a pass before
+        stack.settings.pop(name, None)
+    stack.settings |= {"SOURCE": "sample", "MODE": "live", "LOOP": "true"}
     stack.settings |= {"COMPOSE_PROFILES": "mqtt", "MOSQUITTO_IMAGE": image, "MQTT_PORT": str(free_port())}
     stack.settings["OUTPUT"] = "web=0.0.0.0:8080 jsonl=results.jsonl events=events.jsonl mqtt://mqtt/emotion"
     stack.compose("up", "-d")
