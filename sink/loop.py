@@ -27,7 +27,7 @@ from emotion_stream.sink.broken import picture_of, set_aside
 from emotion_stream.sink.clock import Clock
 from emotion_stream.sink.drawing.privacy import hide
 from emotion_stream.sink.events.cameras import camera_events
-from emotion_stream.sink.events.event import Event, Listener
+from emotion_stream.sink.events.event import EndListener, Event, Listener, Sender
 from emotion_stream.sink.events.watch import Watcher
 from emotion_stream.sink.leftovers import Arrival, Leftovers
 from emotion_stream.sink.order import Released, Reorder
@@ -126,6 +126,9 @@ class Sink:
                     output.forget()
             raise
         finally:
+            for output in self._outputs:
+                if isinstance(output, Sender):
+                    output.finish()
             with contextlib.ExitStack() as closing:  # all are closed, also behind one whose disk is full
                 for output in self._outputs:
                     closing.callback(output.close)
@@ -289,6 +292,10 @@ class Sink:
             if self._positions.get(camera, ("", 0))[0] == epoch and progress.all_shown([camera], ended=True)
         ]
         events = camera_events(self._watcher, progress.signals, self._roll.states(), over, now)
+        for output in self._outputs:
+            if isinstance(output, EndListener):
+                for camera in over:
+                    output.ended(camera)
         if events:
             self._turn.check()
             self._tell(events)

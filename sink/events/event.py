@@ -88,6 +88,22 @@ class Listener(Protocol):
         """Take note of an event; called after `write` of the frame that it was told with. Never waits."""
 
 
+@runtime_checkable
+class Sender(Protocol):
+    """An output that sends on its way out what waits, for a moment."""
+
+    def finish(self) -> None:
+        """Nothing more comes: the moment begins now, so that several have theirs at once. `close` waits for it."""
+
+
+@runtime_checkable
+class EndListener(Protocol):
+    """An output that is told of recordings at their end, which is no event."""
+
+    def ended(self, camera: str) -> None:
+        """All of it was written. May be called as often as one likes."""
+
+
 def as_json(event: Event) -> dict[str, Any]:
     """The event in its documented form."""
     at, subject = event.at, event.subject

@@ -21,8 +21,8 @@ _MOST_ITEMS = 4096
 _MOST_TEXT = 128
 _LARGEST = 2**53
 _LATEST = 1e12
-_GONE = frozenset({"lost", "frozen", "ended"})
-"""States of a camera that gives no new picture; in the others it does, or is about to."""
+_GONE = frozenset({"lost", "frozen"})
+"""States of a camera that should give pictures, and gives none."""
 
 
 @dataclass(slots=True)
@@ -101,8 +101,6 @@ class Watcher:
         events: list[Event] = []
         if lane is None:
             lane = self._lanes[info.camera] = _Lane(info.epoch, now, _Count(now))
-            if self._lost.get(info.camera, ("", 0))[0] == "ended":
-                events += self.camera_state(info.camera, "live", None, told_at)
         elif lane.epoch != info.epoch or now.time < lane.newest.time:
             events += self._cut(info.camera, lane, now, told_at)
             events += self._counted(info.camera, lane, lane.newest, told_at)
@@ -137,7 +135,7 @@ class Watcher:
 
         Args:
             camera: its id.
-            state: `lost`, `frozen` and `ended` are told as `camera_lost`, `live` after them as `camera_back`.
+            state: `lost` and `frozen` are told as `camera_lost`, `live` after them as `camera_back`.
             reason: why, in a few words.
             when: since when, wall-clock seconds since 1970.
         """
