@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import cv2
 
+from emotion_stream.detector_worker.ahead import Ahead
 from emotion_stream.detector_worker.contract import FaceDetector, Found
 from emotion_stream.detector_worker.crop import crop_face, upright
 from emotion_stream.detector_worker.haar.detector import Haar
@@ -23,6 +24,7 @@ class Detector:
         self._options = options
         self._model = model
         self._finder: FaceDetector | None = None
+        self._ahead: Ahead | None = None
 
     def open(self) -> None:
         """Load the face detector.
@@ -33,14 +35,15 @@ class Detector:
         """
         cv2.setNumThreads(1)  # a process per core scales better than threads inside OpenCV
         self._finder = make_finder(self._options, self._model)
+        self._ahead = Ahead()
 
     def process(self, batch: Sequence[Frame]) -> list[Detections]:
         """One result for each frame, each scanned as a whole; an error for a JPEG that cannot be decoded."""
-        return [self._detect(frame, None) for frame in batch]
+        return self._detected(batch, None)
 
     def process_hinted(self, batch: Sequence[Frame], hints: Hints) -> list[Detections]:
         """As `process`, but a detector may search frames of videos where faces are to be expected."""
-        return [self._detect(frame, hints) for frame in batch]
+        return self._detected(batch, hints)
 
     def pass_on(self, message: Message, outcome: Outcome) -> Detections:
         """The result without faces that keeps the frame's place in the order. Pure."""
@@ -49,14 +52,23 @@ class Detector:
     def close(self) -> None:
         """Free the face detector."""
         self._finder = None
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
 
-    def _detect(self, frame: Frame, hints: Hints | None) -> Detections:
-        if self._finder is None:
+    def _detected(self, batch: Sequence[Frame], hints: Hints | None) -> list[Detections]:
+        if self._finder is None or self._ahead is None:
             raise RuntimeError("the detector is not open")
+        return [self._detect(self._finder, frame, jpeg, hints) for frame, jpeg in self._ahead.opened(batch)]
+
+    def _detect(
+        self, finder: FaceDetector, frame: Frame, jpeg: GrayJpeg | JpegError, hints: Hints | None
+    ) -> Detections:
         info = frame.info
         faces: list[Found]
         try:
-            jpeg = GrayJpeg(frame.jpeg)
+            if isinstance(jpeg, JpegError):
+                raise jpeg
             if (info.width or jpeg.width, info.height or jpeg.height) != (jpeg.width, jpeg.height):
                 raise JpegError(
                     f"it is {jpeg.width} x {jpeg.height} pixels, announced as {info.width} x {info.height}"
@@ -64,9 +76,9 @@ class Detector:
             if not info.analyzed:
                 faces = []
             elif hints is None or frame.still or self._options.scan_every == 1:
-                faces = self._finder.scan(jpeg)
+                faces = finder.scan(jpeg)
             else:
-                faces, remember = self._finder.search(jpeg, info, hints.get(info.camera))
+                faces, remember = finder.search(jpeg, info, hints.get(info.camera))
                 if remember is not None:
                     hints[info.camera] = remember
             crops = tuple(Crop(f.box, f.score, self._crop(jpeg, f), f.landmarks) for f in faces)

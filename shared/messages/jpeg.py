@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +107,7 @@ class GrayJpeg:
 
     Attributes:
         width, height: of the whole picture, pixels.
+        reduction: at 1 / so much of its size it is decoded, 1, 2, 4 or 8; 0: it is not.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -116,7 +118,13 @@ class GrayJpeg:
         """
         self._data, (self.width, self.height) = _sound(data)
         self._finest: npt.NDArray[np.uint8] | None = None
-        self._reduction = 0
+        self._coming: Future[npt.NDArray[np.uint8]] | None = None
+        self.reduction = 0
+
+    def begin(self, thread: Executor, reduction: int) -> None:
+        """Begin to decode it in another thread, at 1 / `reduction` (1, 2, 4 or 8) of its size. Call it at most
+        once, and before `reduced`, which then waits for that."""
+        self._coming, self.reduction = thread.submit(_decode, self._data, _REDUCTIONS[reduction]), reduction
 
     def reduced(self, most: float) -> npt.NDArray[np.uint8]:
         """The picture, uint8 `[height / n, width / n]`, rounded up, with n = 1, 2, 4 or 8, at most `most`.
@@ -127,8 +135,11 @@ class GrayJpeg:
             JpegError: the decoder gives up.
         """
         wanted = next(n for n in _REDUCTIONS if n <= max(most, 1))
-        if self._finest is None or self._reduction > wanted:
-            self._finest, self._reduction = _decode(self._data, _REDUCTIONS[wanted]), wanted
+        if self._coming is not None:
+            coming, self._coming = self._coming, None
+            self._finest = coming.result()
+        if self._finest is None or self.reduction > wanted:
+            self._finest, self.reduction = _decode(self._data, _REDUCTIONS[wanted]), wanted
         return self._finest
 
 
