@@ -82,7 +82,8 @@ def _after(load: Load, before: Since, has_room: bool, now: float) -> Since:
         return replace(before, short=None, calm=None)
     behind = load.waiting > WAITING * load.workers
     short = behind and has_room and load.busy >= BUSY * load.workers and load.workers < load.most
-    calm = load.workers > 1 and load.busy < CALM * (load.workers - 1)
+    # Where others take the cores, workers are not busy, and yet behind.
+    calm = load.workers > 1 and not behind and load.busy < CALM * (load.workers - 1)
     return Since(
         (now if before.short is None else before.short) if short else None,
         (now if before.calm is None else before.calm) if calm else None,

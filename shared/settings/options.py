@@ -366,8 +366,8 @@ class RunOptions:
 
     detectors: int = option(
         0,
-        "highest number of detector processes; all are started, those that are idle for long end, and come back when"
-        " they are needed; 0: chosen by the cores and by what there is to do",
+        "highest number of detector processes; all are started, those that are idle for long end, and come back"
+        " when they are needed; 0: chosen by the cores and by what there is to do",
         low=0,
         high=256,
     )

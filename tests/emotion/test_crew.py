@@ -82,6 +82,7 @@ def test_a_change_gets_time_to_show_its_effect() -> None:
 def test_a_worker_that_is_not_needed_for_long_is_retired() -> None:
     assert next(changes(100, Load(2, 2, busy=0.4, waiting=1))) == (CALM_FOR, DETECTOR, -1)
     assert not list(changes(100, Load(2, 2, busy=0.6, waiting=1)))  # one alone would be busy
+    assert not list(changes(100, Load(2, 2, busy=0.1, waiting=40)))  # others take the cores
     assert not list(changes(100, Load(1, 2, busy=0.0, waiting=0)))  # one stays
 
 
