@@ -1,11 +1,11 @@
 """The detector stage: frames in, face crops out."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
 
-from emotion_stream.detector_worker.ahead import Ahead
 from emotion_stream.detector_worker.contract import FaceDetector, Found
 from emotion_stream.detector_worker.crop import crop_face, upright
 from emotion_stream.detector_worker.haar.detector import Haar
@@ -24,7 +24,7 @@ class Detector:
         self._options = options
         self._model = model
         self._finder: FaceDetector | None = None
-        self._ahead: Ahead | None = None
+        self._thread: ThreadPoolExecutor | None = None
 
     def open(self) -> None:
         """Load the face detector.
@@ -35,7 +35,7 @@ class Detector:
         """
         cv2.setNumThreads(1)  # a process per core scales better than threads inside OpenCV
         self._finder = make_finder(self._options, self._model)
-        self._ahead = Ahead()
+        self._thread = ThreadPoolExecutor(1, "decode")
 
     def process(self, batch: Sequence[Frame]) -> list[Detections]:
         """One result for each frame, each scanned as a whole; an error for a JPEG that cannot be decoded."""
@@ -52,14 +52,35 @@ class Detector:
     def close(self) -> None:
         """Free the face detector."""
         self._finder = None
-        if self._ahead is not None:
-            self._ahead.close()
-            self._ahead = None
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
 
     def _detected(self, batch: Sequence[Frame], hints: Hints | None) -> list[Detections]:
-        if self._finder is None or self._ahead is None:
+        """One result for each frame. While one is searched, the next is decoded in a thread: OpenCV does both
+        without Python."""
+        if self._finder is None or self._thread is None:
             raise RuntimeError("the detector is not open")
-        return [self._detect(self._finder, frame, jpeg, hints) for frame, jpeg in self._ahead.opened(batch)]
+        jpegs = [_opened(frame) for frame in batch]
+        results = []
+        for n, (frame, jpeg) in enumerate(zip(batch, jpegs, strict=True), 1):
+            following = jpegs[n] if n < len(jpegs) else None
+            if isinstance(following, GrayJpeg):
+                following.begin(self._thread, self._detail(self._finder, batch[n], following, hints))
+            results.append(self._detect(self._finder, frame, jpeg, hints))
+        return results
+
+    def _detail(self, finder: FaceDetector, frame: Frame, jpeg: GrayJpeg, hints: Hints | None) -> float:
+        """How many times smaller a frame may be at first, as far as that is known while the one before it is
+        still to be searched."""
+        if not frame.info.analyzed:
+            return _for_scene(jpeg)
+        known = None if hints is None or self._alone(frame) else hints.get(frame.info.camera)
+        return finder.detail(jpeg, frame.info, known)
+
+    def _alone(self, frame: Frame) -> bool:
+        """Whether a frame is scanned as a whole, whatever is known of its camera."""
+        return frame.still or self._options.scan_every == 1
 
     def _detect(
         self, finder: FaceDetector, frame: Frame, jpeg: GrayJpeg | JpegError, hints: Hints | None
@@ -75,7 +96,7 @@ class Detector:
                 )
             if not info.analyzed:
                 faces = []
-            elif hints is None or frame.still or self._options.scan_every == 1:
+            elif hints is None or self._alone(frame):
                 faces = finder.scan(jpeg)
             else:
                 faces, remember = finder.search(jpeg, info, hints.get(info.camera))
@@ -89,7 +110,7 @@ class Detector:
 
     def _scene(self, jpeg: GrayJpeg) -> bytes:
         """A thumbnail of the frame. The sink gets frames in order and can tell cuts from it."""
-        gray = jpeg.reduced(max(jpeg.width, jpeg.height) / (scene.CELLS * scene.SAMPLES))
+        gray = jpeg.reduced(_for_scene(jpeg))
         return scene.packed(scene.thumbnail(gray, scene.shape(jpeg.width, jpeg.height)))
 
     def _crop(self, jpeg: GrayJpeg, face: Found) -> bytes:
@@ -102,6 +123,18 @@ class Detector:
         side = max(face.box.width, face.box.height) * (1 + 2 * model.margin)
         gray = jpeg.reduced(side / model.size)
         return crop_face(gray, face.box, model.size, model.margin, gray.shape[1] / jpeg.width)
+
+
+def _opened(frame: Frame) -> GrayJpeg | JpegError:
+    try:
+        return GrayJpeg(frame.jpeg)
+    except JpegError as e:
+        return e
+
+
+def _for_scene(jpeg: GrayJpeg) -> float:
+    """How many times smaller a picture may be for its thumbnail."""
+    return max(jpeg.width, jpeg.height) / (scene.CELLS * scene.SAMPLES)
 
 
 def make_finder(options: DetectorOptions, model: ModelSpec) -> FaceDetector:

@@ -107,7 +107,6 @@ class GrayJpeg:
 
     Attributes:
         width, height: of the whole picture, pixels.
-        reduction: at 1 / so much of its size it is decoded, 1, 2, 4 or 8; 0: it is not.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -118,13 +117,14 @@ class GrayJpeg:
         """
         self._data, (self.width, self.height) = _sound(data)
         self._finest: npt.NDArray[np.uint8] | None = None
-        self._coming: Future[npt.NDArray[np.uint8]] | None = None
-        self.reduction = 0
+        self._reduction = 0
+        self._coming: tuple[int, Future[npt.NDArray[np.uint8]]] | None = None
 
-    def begin(self, thread: Executor, reduction: int) -> None:
-        """Begin to decode it in another thread, at 1 / `reduction` (1, 2, 4 or 8) of its size. Call it at most
-        once, and before `reduced`, which then waits for that."""
-        self._coming, self.reduction = thread.submit(_decode, self._data, _REDUCTIONS[reduction]), reduction
+    def begin(self, thread: Executor, most: float) -> None:
+        """Begin to decode it in another thread, for a first `reduced(most)`. If that asks for another size, it is
+        as if this had not been called. Call it at most once, and before `reduced`."""
+        n = _reduction(most)
+        self._coming = n, thread.submit(_decode, self._data, _REDUCTIONS[n])
 
     def reduced(self, most: float) -> npt.NDArray[np.uint8]:
         """The picture, uint8 `[height / n, width / n]`, rounded up, with n = 1, 2, 4 or 8, at most `most`.
@@ -134,13 +134,19 @@ class GrayJpeg:
         Raises:
             JpegError: the decoder gives up.
         """
-        wanted = next(n for n in _REDUCTIONS if n <= max(most, 1))
-        if self._coming is not None:
-            coming, self._coming = self._coming, None
-            self._finest = coming.result()
-        if self._finest is None or self.reduction > wanted:
-            self._finest, self.reduction = _decode(self._data, _REDUCTIONS[wanted]), wanted
+        wanted = _reduction(most)
+        if self._finest is None or self._reduction > wanted:
+            (n, coming), self._coming = self._coming or (0, None), None
+            if coming is not None and n == wanted:
+                self._finest = coming.result()
+            else:
+                self._finest = _decode(self._data, _REDUCTIONS[wanted])
+            self._reduction = wanted
         return self._finest
+
+
+def _reduction(most: float) -> int:
+    return next(n for n in _REDUCTIONS if n <= max(most, 1))
 
 
 def _decode(data: bytes, flags: int) -> npt.NDArray[np.uint8]:

@@ -210,6 +210,15 @@ def test_frames_of_a_batch_are_decoded_ahead_with_the_same_results(
     assert sum(name.startswith("decode") for name in threads) == 2  # all good ones but the first
 
 
+def test_frames_of_a_video_show_the_same_in_one_batch_and_one_by_one(detector: Detector) -> None:
+    frames = [frame_of(encode(image)) for image in sample_frames()[80:96]]
+    frames = [replace(f, info=replace(f.info, seq=n, media_time=n / 25)) for n, f in enumerate(frames)]
+    together, alone = Hints(), Hints()
+    in_batches = [r for n in range(0, 16, 8) for r in detector.process_hinted(frames[n : n + 8], together)]
+    assert in_batches == [r for frame in frames for r in detector.process_hinted([frame], alone)]
+    assert together == alone
+
+
 def test_picture_of_another_size_than_announced_is_an_error(detector: Detector) -> None:
     jpeg = encode(sample_frames()[0])
     (wrong,) = detector.process([frame_of(jpeg, 640, 480)])
