@@ -276,6 +276,7 @@ class Sink:
                 output.let_go(camera)
         self._streams.drop_tracks(self._name, [camera, camera + _EVENTS])
         log.info("camera %s is gone", camera)
+
     def _keep(self) -> None:
         """What has to go goes, also while nothing comes."""
         for output in self._outputs:
