@@ -2,8 +2,9 @@
 PYTHON ?= python3
 SOURCE ?= sample
 ARGS ?=
-
 BACKEND ?= tensorflow
+# Most tests wait more than they compute, so three at once suit two cores. ARGS=-n0 runs them in one process, for a debugger.
+TEST_PROCESSES ?= 3
 
 VENV := .venv
 # What trains has an environment of its own, one for each library that Keras computes with: what serves never sees it.
@@ -15,7 +16,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input --quiet install --require-hashes --only-binary :all:
 export PYTHON SOURCE
 
-.PHONY: help run test test-containers train-env test-training chaos fuzz soak lint format docs hooks bench clean
+.PHONY: help run test test-containers train-env test-training chaos fuzz soak year lint format docs hooks bench clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -42,6 +43,7 @@ help:
 	@echo "  make chaos                   break everything on purpose, check that nothing is lost (CHAOS_MINUTES=30)"
 	@echo "  make fuzz                    hostile bytes for everything that reads (FUZZ_INPUTS=1000000)"
 	@echo "  make soak                    watch memory and file handles for a while (SOAK_MINUTES=30)"
+	@echo "  make year                    a year of results on a small disk, in minutes (YEAR_DAYS=400)"
 	@echo "  TEST_DETECTOR=yunet, CHAOS_DETECTOR=yunet, FUZZ_DETECTOR=yunet do these with the other detector."
 	@echo
 	@echo "make clean removes .venv, .venv-train*, out and caches. PYTHON=python3.12 picks another Python (3.11 or newer)."
@@ -52,7 +54,7 @@ run: $(VENV)/.run
 		--summary-json out/summary.json $(ARGS)
 
 test: $(VENV)/.dev
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 test-containers: $(VENV)/.dev
 	@answer=$$(docker info 2>&1) || { echo "No Docker engine answers, so containers cannot be tested here:" >&2; \
@@ -75,6 +77,9 @@ fuzz: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	@$(PY) -m tests.soak
+
+year: $(VENV)/.dev
+	@$(PY) -m tests.year
 
 lint: $(VENV)/.dev
 	@$(PY) -m ruff check .

@@ -1,6 +1,7 @@
 """The detector stage: frames in, face crops out."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -8,6 +9,7 @@ import cv2
 from emotion_stream.detector_worker.contract import FaceDetector, Found
 from emotion_stream.detector_worker.crop import crop_face, upright
 from emotion_stream.detector_worker.haar.detector import Haar
+from emotion_stream.detector_worker.ignored import ignoring
 from emotion_stream.shared.messages import scene
 from emotion_stream.shared.messages.camera import GENERAL
 from emotion_stream.shared.messages.jpeg import GrayJpeg, JpegError
@@ -26,6 +28,7 @@ class Detector:
         self._options = options
         self._model = model
         self._finder: FaceDetector | None = None
+        self._thread: ThreadPoolExecutor | None = None
 
     def open(self) -> None:
         """Load the face detector.
@@ -36,14 +39,15 @@ class Detector:
         """
         cv2.setNumThreads(1)  # a process per core scales better than threads inside OpenCV
         self._finder = make_finder(self._options, self._model)
+        self._thread = ThreadPoolExecutor(1, "decode")
 
     def process(self, batch: Sequence[Frame]) -> list[Detections]:
         """One result for each frame, each scanned as a whole; an error for a JPEG that cannot be decoded."""
-        return [self._detect(frame, None) for frame in batch]
+        return self._detected(batch, None)
 
     def process_hinted(self, batch: Sequence[Frame], hints: Hints) -> list[Detections]:
         """As `process`, but a detector may search frames of videos where faces are to be expected."""
-        return [self._detect(frame, hints) for frame in batch]
+        return self._detected(batch, hints)
 
     def pass_on(self, message: Message, outcome: Outcome) -> Detections:
         """The result without faces that keeps the frame's place in the order. Pure."""
@@ -52,25 +56,57 @@ class Detector:
     def close(self) -> None:
         """Free the face detector."""
         self._finder = None
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
 
-    def _detect(self, frame: Frame, hints: Hints | None) -> Detections:
-        if self._finder is None:
+    def _detected(self, batch: Sequence[Frame], hints: Hints | None) -> list[Detections]:
+        """One result for each frame. While one is searched, the next is decoded in a thread: OpenCV does both
+        without Python."""
+        if self._finder is None or self._thread is None:
             raise RuntimeError("the detector is not open")
+        jpegs = [_opened(frame) for frame in batch]
+        results = []
+        for n, (frame, jpeg) in enumerate(zip(batch, jpegs, strict=True), 1):
+            following = jpegs[n] if n < len(jpegs) else None
+            if isinstance(following, GrayJpeg):
+                following.begin(self._thread, self._detail(self._finder, batch[n], following, hints))
+            results.append(self._detect(self._finder, frame, jpeg, hints))
+        return results
+
+    def _own(self, finder: FaceDetector, frame: Frame) -> tuple[FaceDetector, DetectorOptions]:
+        """The face detector with what the frame's camera wants done otherwise, and all its options."""
+        settings = frame.info.settings
+        if settings == GENERAL:
+            return finder, self._options
+        options = tuned(self._options, settings)
+        return finder.tuned(options, ignoring(settings.ignore)), options
+
+    def _detail(self, finder: FaceDetector, frame: Frame, jpeg: GrayJpeg, hints: Hints | None) -> float:
+        """How many times smaller a frame may be at first, as far as that is known while the one before it is
+        still to be searched."""
+        if not frame.info.analyzed:
+            return _for_scene(jpeg)
+        finder, options = self._own(finder, frame)
+        known = None if hints is None or _alone(frame, options) else hints.get(frame.info.camera)
+        return finder.detail(jpeg, frame.info, known)
+
+    def _detect(
+        self, finder: FaceDetector, frame: Frame, jpeg: GrayJpeg | JpegError, hints: Hints | None
+    ) -> Detections:
         info = frame.info
-        finder, options = self._finder, self._options
-        if info.settings != GENERAL:
-            options = tuned(options, info.settings)
-            finder = finder.tuned(options)
+        finder, options = self._own(finder, frame)
         faces: list[Found]
         try:
-            jpeg = GrayJpeg(frame.jpeg)
+            if isinstance(jpeg, JpegError):
+                raise jpeg
             if (info.width or jpeg.width, info.height or jpeg.height) != (jpeg.width, jpeg.height):
                 raise JpegError(
                     f"it is {jpeg.width} x {jpeg.height} pixels, announced as {info.width} x {info.height}"
                 )
             if not info.analyzed:
                 faces = []
-            elif hints is None or frame.still or options.scan_every == 1:
+            elif hints is None or _alone(frame, options):
                 faces = finder.scan(jpeg)
             else:
                 faces, remember = finder.search(jpeg, info, hints.get(info.camera))
@@ -84,7 +120,7 @@ class Detector:
 
     def _scene(self, jpeg: GrayJpeg) -> bytes:
         """A thumbnail of the frame. The sink gets frames in order and can tell cuts from it."""
-        gray = jpeg.reduced(max(jpeg.width, jpeg.height) / (scene.CELLS * scene.SAMPLES))
+        gray = jpeg.reduced(_for_scene(jpeg))
         return scene.packed(scene.thumbnail(gray, scene.shape(jpeg.width, jpeg.height)))
 
     def _crop(self, jpeg: GrayJpeg, face: Found) -> bytes:
@@ -97,6 +133,23 @@ class Detector:
         side = max(face.box.width, face.box.height) * (1 + 2 * model.margin)
         gray = jpeg.reduced(side / model.size)
         return crop_face(gray, face.box, model.size, model.margin, gray.shape[1] / jpeg.width)
+
+
+def _alone(frame: Frame, options: DetectorOptions) -> bool:
+    """Whether a frame is scanned as a whole, whatever is known of its camera. Pure."""
+    return frame.still or options.scan_every == 1
+
+
+def _opened(frame: Frame) -> GrayJpeg | JpegError:
+    try:
+        return GrayJpeg(frame.jpeg)
+    except JpegError as e:
+        return e
+
+
+def _for_scene(jpeg: GrayJpeg) -> float:
+    """How many times smaller a picture may be for its thumbnail."""
+    return max(jpeg.width, jpeg.height) / (scene.CELLS * scene.SAMPLES)
 
 
 def make_finder(options: DetectorOptions, model: ModelSpec) -> FaceDetector:

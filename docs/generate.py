@@ -247,7 +247,7 @@ def default_in(field: "dataclasses.Field[Any]") -> str:
 
 def http_page() -> str:
     """The interface of the web page, from its OpenAPI description."""
-    app = make_app(Hub(), Gallery(), lambda: None, Seats(1), {})  # type: ignore[arg-type, return-value]
+    app = make_app(Hub(), Gallery(), lambda: None, Seats(1), None)  # type: ignore[arg-type, return-value]
     described = app.openapi()
     parts = [
         "# HTTP interface",

@@ -4,10 +4,14 @@ This is the one package that is imported and installed. In the repository the fo
 the links in it lead there; a wheel holds the parts themselves.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+import importlib
+
+TYPE_CHECKING = False  # typing is not loaded for it: Ctrl-C could not end that quietly
 if TYPE_CHECKING:
+    from typing import Any
+
     from emotion_stream.emotion.analyzer import Analysis, Analyzer, Box, Face, Faces, Top, analyze, analyze_source
     from emotion_stream.emotion.python.subscribing import subscribe
 

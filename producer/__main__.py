@@ -14,7 +14,7 @@ from emotion_stream.shared.process.service import Service, open_streams
 from emotion_stream.shared.settings.cameras import cameras_of
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.loading import build
-from emotion_stream.shared.settings.options import CommonOptions, LinkOptions, ProducerOptions
+from emotion_stream.shared.settings.options import CommonOptions, LinkOptions, ProducerOptions, WebOptions
 from emotion_stream.shared.settings.reread import Reread
 from emotion_stream.shared.streams.keys import shard_of
 
@@ -59,7 +59,8 @@ def run(values: Values) -> None:
     roll = Roll() if link.parent is None else None
     if roll is not None:
         service.check = roll.check
-    reread = Reread(values, service.asked, watch=options.watch_settings)
+    watch = options.watch_settings or build(WebOptions, values).editable
+    reread = Reread(values, service.asked, watch=watch)
 
     def news(read: Read) -> tuple[Assignment, ...] | None:
         return reread.news(lambda values: read(Given(build(ProducerOptions, values), cameras_of(values))))

@@ -10,18 +10,23 @@ from emotion_stream.shared.process.service import Service, open_streams
 from emotion_stream.shared.process.watchdog import Watchdog
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
     CommonOptions,
+    LanguageOptions,
     LinkOptions,
     ShowOptions,
     SinkOptions,
     WebOptions,
 )
+from emotion_stream.shared.settings.writing import with_file
+from emotion_stream.shared.words.words import chosen
 from emotion_stream.sink.catalogue import open_outputs, parse
 from emotion_stream.sink.events.names import camera_names
 from emotion_stream.sink.events.watch import Watcher
 from emotion_stream.sink.loop import Sink
+from emotion_stream.sink.retention.rules import rules
 from emotion_stream.sink.tracking.follow import Follower, following
 
 
@@ -38,9 +43,12 @@ def run(values: Values) -> None:
     if not CAMERA_NAME.fullmatch(options.sink):
         raise UsageError(f"--sink {options.sink!r}: use letters, digits, '_', '.' and '-', 64 at the most")
     parse(options.output)
-    web = build(WebOptions, values)
+    web = with_file(build(WebOptions, values), values)
+    language = build(LanguageOptions, values).language
+    chosen(language)  # refused here if it is wrong
     events = build(EventOptions, values)
     names = camera_names(events)
+    kept = rules(build(KeepOptions, values))
     follower = Follower(following(options.confirm, options.smoothing, show.uncertain))
     service = Service("sink", link.slot, build(CommonOptions, values), link.parent)
     service.start()
@@ -57,10 +65,12 @@ def run(values: Values) -> None:
                 web=web,
                 cameras=options.expect,
                 notice=show.notice,
+                language=language,
                 announce=link.parent is None,  # else the runner does
                 end=service.end_run,
                 events=events,
                 left_out=lambda output, count: service.metrics.events_left_out(output).inc(count),
+                kept=kept,
             ),
             options.hold_back,
             Watchdog(link.watchdog),
@@ -77,7 +87,7 @@ def run(values: Values) -> None:
 COMMAND = Command(
     "sink",
     "Show and store results in order: stream `emotions` in.",
-    (LinkOptions, SinkOptions, ShowOptions, WebOptions, EventOptions, CommonOptions),
+    (LinkOptions, SinkOptions, ShowOptions, LanguageOptions, WebOptions, EventOptions, KeepOptions, CommonOptions),
     run,
     without=("claim_after", "max_deliveries", "max_age"),
     is_stage=True,

@@ -1,5 +1,6 @@
 """Opens the outputs that `--output` names."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +10,8 @@ from emotion_stream.shared.claims import check, check_pairs, check_place, is_spe
 from emotion_stream.shared.errors import EmotionError, UsageError
 from emotion_stream.shared.settings.event_options import EventOptions
 from emotion_stream.shared.settings.options import WebOptions
-from emotion_stream.sink.claims import COMPANIONS, claims, split
+from emotion_stream.shared.words.words import AUTO, ENGLISH, Words, chosen
+from emotion_stream.sink.claims import COMPANIONS, FOLDERS, claims, split
 from emotion_stream.sink.events.broker import parse_broker
 from emotion_stream.sink.events.lines import EventLines
 from emotion_stream.sink.events.names import webhook_secret
@@ -21,6 +23,11 @@ from emotion_stream.sink.outputs.images import Images
 from emotion_stream.sink.outputs.jsonl import JsonLines
 from emotion_stream.sink.outputs.sqlite import Sqlite
 from emotion_stream.sink.results.output import Output
+from emotion_stream.sink.retention.keeper import Disk, Keeper, disk_of
+from emotion_stream.sink.retention.naming import read_file
+from emotion_stream.sink.retention.opening import hold
+from emotion_stream.sink.retention.rules import Rules
+from emotion_stream.sink.retention.store import Held
 from emotion_stream.sink.web.http.address import Address, parse_address
 from emotion_stream.sink.window.output import INSTEAD, Window
 from emotion_stream.sink.window.screen import check_display
@@ -112,17 +119,30 @@ def files(specs: Sequence[str]) -> list[str]:
     return [target for kind, target in map(split, specs) if kind in FILES]
 
 
-def written(specs: Sequence[str]) -> list[str]:
+def written(specs: Sequence[str], *, kept: bool = False) -> list[str]:
     """The same after a run. Of a video, the files that there are: one for each camera, and further ones where a
-    sink that was started again went on."""
+    sink that was started again went on. What is `kept` in order has a file for each camera and day: then a pattern
+    tells which."""
     found: list[str] = []
     for kind, target in map(split, specs):
         if kind not in FILES:
             continue
         path = Path(target)
+        if kept and _rolls(Spec(kind, target)):
+            found.append(target if kind == "sqlite" else str(_pattern(kind, path)))
+            continue
         parts = [path, *sorted({*_siblings(path)} - {path})] if kind == "video" else []
         found += [str(part) for part in parts if part.is_file()] if parts else [target]
     return found
+
+
+def _rolls(spec: Spec) -> bool:
+    """Whether its results can be kept in order: not those that go to a pipe or a device."""
+    return spec.is_file and not is_special(Path(spec.target))
+
+
+def _pattern(kind: str, path: Path) -> Path:
+    return path / "*" if kind in FOLDERS else path.with_name(f"{path.stem}-*{path.suffix}")
 
 
 def web_address(specs: Sequence[str]) -> Address | None:
@@ -143,10 +163,14 @@ def open_outputs(
     web: WebOptions | None = None,
     cameras: Sequence[str] = (),
     notice: str = "",
+    language: str = AUTO,
     announce: bool = False,
     end: Callable[[], None] = lambda: None,
     events: EventOptions | None = None,
     left_out: Callable[[str, int], None] = lambda output, count: None,
+    kept: Rules | None = None,
+    clock: Callable[[], float] = time.time,
+    disk: Disk = disk_of,
 ) -> list[Output]:
     """Open every output to resume; `[]` for none.
 
@@ -158,29 +182,40 @@ def open_outputs(
         web: who may look at the web page.
         cameras: cameras that the web page shows before their first frame.
         notice: a line to show with the pictures.
+        language: of what people read, as `--language` names it.
         announce: whether to print where the web page is.
         end: asks the run to end, for an output that is closed by its user; may be called by any thread.
         events: what other software is told, and how.
         left_out: called with an output's kind and how many messages it could not pass on; by any thread.
+        kept: how long results are kept; then the last output is a `Keeper`. None: files grow until the run ends.
+        clock, disk: tell the keeper the time, seconds since 1970, and how full disks are.
 
     Raises:
         UsageError: a value is wrong.
         EmotionError: an output cannot be written.
     """
+    words = chosen(language)
     outputs: list[Output] = []
+    held: list[Held] = []
     try:
         for spec in parse(specs):
+            opener = partial(_open, spec.kind, fps=fps, threads=threads, notice=notice, words=words or ENGLISH)
             if spec.kind == "web":
                 from emotion_stream.sink.web.output import Web
 
                 address = parse_address(spec.target)
-                outputs.append(Web(address, web or WebOptions(), cameras, notice, announce=announce))
+                outputs.append(Web(address, web or WebOptions(), cameras, notice, words, announce=announce))
             elif spec.kind == "window":
-                outputs.append(Window(end, notice))
+                outputs.append(Window(end, notice, language))
             elif spec.kind in SENT:
                 outputs.append(_open_sent(spec, events or EventOptions(), cameras, left_out))
+            elif kept is not None and _rolls(spec):
+                held.append(hold(spec.kind, Path(spec.target), kept, opener, clock))
+                outputs.append(held[-1])
             else:
-                outputs.append(_open(spec, many, fps, threads, notice))
+                outputs.append(opener(Path(spec.target), many=many))
+        if kept is not None and held:
+            outputs.append(Keeper(kept, held, clock, disk))
     except EmotionError:
         for output in outputs:
             output.close()
@@ -201,19 +236,29 @@ def _open_sent(
     return Webhook(spec.target, webhook_secret(options), options.event_pictures, told)
 
 
-def _open(spec: Spec, many: bool, fps: float | None, threads: int, notice: str) -> Output:
-    path = Path(spec.target)
-    match spec.kind:
+def _open(
+    kind: str,
+    path: Path,
+    part: int = 0,
+    *,
+    many: bool = False,
+    fps: float | None,
+    threads: int,
+    notice: str,
+    words: Words,
+) -> Output:
+    """Open a file to resume; one that rolls over has a number from 1, and holds frames in order."""
+    match kind:
         case "jsonl":
-            return JsonLines(spec.target)
+            return JsonLines(str(path), at_end=part > 0)
         case "events":
-            return EventLines(spec.target)
+            return EventLines(str(path), at_end=part > 0)
         case "csv":
-            return CsvTable(path)
+            return CsvTable(path, at_end=part > 0)
         case "sqlite":
             return Sqlite(path)
         case "images":
-            return Images(path, notice)
+            return Images(path, notice, words)
         case "faces":
             return Faces(path)
         case _:
@@ -221,10 +266,10 @@ def _open(spec: Spec, many: bool, fps: float | None, threads: int, notice: str) 
                 Video,  # only where it is wanted: a sink is back sooner without FFmpeg
             )
 
-            return Video(path, many=many, fps=fps, threads=threads, notice=notice)
+            return Video(path, many=many, fps=fps, threads=threads, notice=notice, words=words, part=max(1, part))
 
 
-def truncate(specs: Sequence[str], *, force: bool = False) -> None:
+def truncate(specs: Sequence[str], *, force: bool = False, kept: bool = False) -> None:
     """Remove what earlier runs left, once, before a new run opens its outputs.
 
     JSON lines are emptied. Of videos, the file itself goes, and those of its siblings (`F-<camera>.mp4`,
@@ -233,14 +278,15 @@ def truncate(specs: Sequence[str], *, force: bool = False) -> None:
 
     Args:
         force: whether files of something else are begun anew, too.
+        kept: whether results are kept in order: then those of earlier runs stay for as long as others.
 
     Raises:
         UsageError, EmotionError: as `parse`, a file is of something else (then nothing is removed), or a file
             cannot be removed.
     """
-    parsed = [spec for spec in parse(specs) if spec.is_file and not is_special(Path(spec.target))]
+    parsed = [spec for spec in parse(specs) if _rolls(spec)]
     check((), claims(specs), force=force)
-    for spec in parsed:
+    for spec in () if kept else parsed:
         try:
             _remove(spec.kind, Path(spec.target))
         except OSError as e:
@@ -266,7 +312,7 @@ def _remove(kind: str, path: Path) -> None:
 
 
 def _siblings(path: Path) -> list[Path]:
-    """The further files of a video: of its cameras, and of runs that were resumed."""
+    """The further files of a video: of its cameras, and of runs that were resumed. What rolled over is kept."""
     from emotion_stream.sink.outputs.video import is_ours
 
     starts = f"{path.stem}-", f"{path.stem}."
@@ -274,4 +320,5 @@ def _siblings(path: Path) -> list[Path]:
         p
         for p in path.parent.iterdir()
         if p.name.startswith(starts) and p.suffix == path.suffix and p.is_file() and is_ours(p)
+        if read_file(path, p.name) is None
     ]

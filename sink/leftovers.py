@@ -35,12 +35,14 @@ class Scene:
         mode: in which mode; empty: nobody writes.
         runs: cameras that somebody has, each with its lossless run; empty: not told.
         progress: what producers and sinks have told.
+        going: live cameras, each with the epoch of what was sent since this process began.
         late: whether everybody who wanted to come has come.
     """
 
     mode: str
     runs: Mapping[str, str]
     progress: Progress
+    going: Mapping[str, str]
     late: bool
 
 
@@ -53,7 +55,12 @@ def goes_on(arrival: Arrival, scene: Scene) -> bool | None:
         return False  # both modes cannot share a server
     run = scene.runs.get(info.camera)
     if info.mode == "live":
-        return True if run is not None or scene.late else None
+        if (going := scene.going.get(info.camera)) is not None:
+            return going == info.epoch
+        newest, _ = scene.progress.appended.get(info.camera, (info.epoch, 0))
+        if run is not None and newest != info.epoch:
+            return False
+        return True if scene.late else None
     if run is not None:
         return run in ("", info.epoch)
     others = [run for run in scene.runs.values() if run]
@@ -67,8 +74,9 @@ class Leftovers:
     """Sifts results from before this process began, and stragglers of a run that another one has followed.
 
     They are shown if their run goes on, or if nobody comes: then the sink was only slow to start. They are left
-    out if another run has begun on the same server meanwhile: a run gets its own frames only. A lossless run that
-    was left out in part can be taken up again all the same: its producer then sends that part once more.
+    out if another run has begun on the same server meanwhile: a run gets its own frames only, also a live one that
+    follows a live one. A lossless run that was left out in part can be taken up again all the same: its producer
+    then sends that part once more.
     """
 
     def __init__(self, streams: Streams) -> None:
@@ -77,6 +85,7 @@ class Leftovers:
         self._until = time.monotonic() + PATIENCE
         self._held: list[Arrival] = []
         self._newest: dict[Mode, float] = {}
+        self._going: dict[str, str] = {}
 
     def sift(self, arrivals: Sequence[Arrival]) -> tuple[list[Arrival], list[Arrival]]:
         """Which of these, and of those held back before, to show now; and which never."""
@@ -91,6 +100,8 @@ class Leftovers:
                 self._held.append(replace(arrival, passed=passed))
             else:
                 fresh.append(arrival)
+                if mode == "live":
+                    self._going[arrival.message.info.camera] = arrival.message.info.epoch
         if self._held:
             held: list[Arrival] = []
             scene = self._look()
@@ -109,7 +120,7 @@ class Leftovers:
         progress = self._streams.progress()
         cameras = {arrival.message.info.camera for arrival in self._held} | progress.appended.keys()
         mode, runs = self._streams.producing(cameras)
-        return Scene(mode, runs, progress, time.monotonic() > self._until)
+        return Scene(mode, runs, progress, self._going, time.monotonic() > self._until)
 
     def _leave_out(self, drop: Sequence[Arrival]) -> None:
         """Before these are acknowledged: note where their run would have to go on."""

@@ -29,10 +29,12 @@ from emotion_stream.shared.settings.loading import build, option
 from emotion_stream.shared.settings.options import (
     ClassifierOptions,
     DetectorOptions,
+    LanguageOptions,
     ModelOptions,
     ShowOptions,
     WriteOptions,
 )
+from emotion_stream.shared.words.words import ENGLISH, Words, chosen
 from emotion_stream.sink.drawing.draw import annotate
 from emotion_stream.sink.drawing.panel import compose
 from emotion_stream.sink.drawing.privacy import hide
@@ -162,6 +164,7 @@ def run(values: Values) -> None:
     places = targets(items, _output(build(OutputOption, values).output))
     _check(items, places, values)
     show = build(ShowOptions, values)
+    words = chosen(build(LanguageOptions, values).language) or ENGLISH
     rules = following("1/1", 0.0, show.uncertain)
     if options.window:
         check_display("without --window the faces are printed, and --output writes the annotated pictures")
@@ -179,7 +182,7 @@ def run(values: Values) -> None:
             elif error is None:
                 _print(table(line(name, result), result.labels))
             if error is None and item.path in places:
-                drawn = annotate(_visible(picture, result, show), result, notice=show.notice)
+                drawn = annotate(_visible(picture, result, show), result, notice=show.notice, words=words)
                 error = _write(places[item.path], drawn)
             if error is not None:
                 failed += 1
@@ -188,7 +191,7 @@ def run(values: Values) -> None:
             elif options.window:
                 shown = _visible(picture, result, show)
                 screen = screen or Screen("Emotion Stream", (shown.shape[1], shown.shape[0]))
-                if not _show(screen, shown, result, show.notice):
+                if not _show(screen, shown, result, show.notice, words):
                     break
     if failed:
         raise EmotionError(f"{failed} of {len(items)} pictures could not be read or written")
@@ -234,13 +237,14 @@ def _visible(picture: Picture, result: Result, show: ShowOptions) -> Image:
     return hide(pixels(picture), result) if show.blur_faces else pixels(picture)
 
 
-def _show(screen: Screen, image: Image, result: Result, notice: str) -> bool:
+def _show(screen: Screen, image: Image, result: Result, notice: str, words: Words) -> bool:
     """Show a picture until a key is pressed; False: enough seen."""
     drawn, key = (0, 0), ""
     while not key and not screen.closed:
         if screen.size != drawn:
             drawn = screen.size
-            screen.show(compose(image, result, drawn, notice=notice, keys="any key: next   q: quit"))
+            keys = words("picture.keys_stills")
+            screen.show(compose(image, result, drawn, notice=notice, keys=keys, words=words))
         key = pressed(0.05)
     return key not in ("q", "")
 
@@ -263,7 +267,16 @@ def _write(path: Path, drawn: Image) -> str | None:
 COMMAND = Command(
     "picture",
     "Find the faces in pictures and label them with emotions.",
-    (PictureOptions, OutputOption, WriteOptions, ShowOptions, DetectorOptions, ClassifierOptions, ModelOptions),
+    (
+        PictureOptions,
+        OutputOption,
+        WriteOptions,
+        ShowOptions,
+        LanguageOptions,
+        DetectorOptions,
+        ClassifierOptions,
+        ModelOptions,
+    ),
     run,
     plain="image",
     first=("image", "output", "json", "window"),

@@ -22,11 +22,13 @@ from emotion_stream.shared.process.service import Service
 from emotion_stream.shared.settings.cameras import cameras_of
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
     ClassifierOptions,
     CommonOptions,
     DetectorOptions,
+    LanguageOptions,
     LinkOptions,
     ModelOptions,
     ProducerOptions,
@@ -125,9 +127,11 @@ COMMAND = Command(
     (
         ProducerOptions,
         ShowOptions,
+        LanguageOptions,
         SinkOptions,
         WebOptions,
         EventOptions,
+        KeepOptions,
         WriteOptions,
         RunOptions,
         DetectorOptions,

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from emotion_stream.emotion.labels import told_labels
 from emotion_stream.emotion.report import png, portraits
@@ -16,7 +17,8 @@ from emotion_stream.shared.claims import Claim, Source, check, check_place
 from emotion_stream.shared.errors import EmotionError, UsageError
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.loading import build, option
-from emotion_stream.shared.settings.options import WriteOptions
+from emotion_stream.shared.settings.options import LanguageOptions, WriteOptions
+from emotion_stream.shared.words.words import ENGLISH, Words, chosen
 from emotion_stream.sink.marks import is_marked
 
 FROM_SOURCES = "sources"
@@ -56,6 +58,7 @@ def run(values: Values) -> None:
     options = build(ReportOptions, values)
     if options.results is None:
         raise UsageError("no results given: name a file, as in: emotion report results.jsonl")
+    words = chosen(build(LanguageOptions, values).language) or ENGLISH
     results = Path(options.results)
     target = Path(options.html) if options.html else results.with_suffix(".html")
     force = build(WriteOptions, values).force
@@ -67,12 +70,12 @@ def run(values: Values) -> None:
         found = portraits.from_sources(cameras, options.blur_faces)
     elif options.faces is not None:
         found = portraits.kept(Path(options.faces))
-    labels, dropped = _summary(Path(options.summary)) if options.summary else ("", None)
-    told = Told(options.title or results.stem, options.notice, found, dropped, labels)
+    labels, dropped = _summary(Path(options.summary)) if options.summary else (None, None)
+    told = Told(options.title or results.stem, options.notice, found, dropped, labels, words=words)
     write(cameras, told, target, Path(options.png) if options.png else None)
 
 
-def _summary(path: Path) -> tuple[str, Mapping[str, int]]:
+def _summary(path: Path) -> tuple[Mapping[str, Any], Mapping[str, int]]:
     """By which rules faces got their labels, and which frames the run gave up.
 
     Raises:
@@ -81,7 +84,8 @@ def _summary(path: Path) -> tuple[str, Mapping[str, int]]:
     try:
         summary = json.loads(path.read_bytes())
         missing = {"missing": int(summary["missing"])} if summary["missing"] else {}
-        return told_labels(summary["labels"]), {**summary["dropped"], **missing}
+        told_labels(summary["labels"])  # refused here if it is something else
+        return summary["labels"], {**summary["dropped"], **missing}
     except OSError as e:
         raise EmotionError(f"--summary {path} cannot be read ({e.strerror})") from e
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -136,8 +140,9 @@ def of_run(
     target: Path,
     notice: str,
     dropped: Mapping[str, int],
-    labels: str,
+    labels: Mapping[str, Any],
     events: Mapping[str, int],
+    words: Words,
 ) -> None:
     """The report at the end of a run, which knows what it dropped and which events it told.
 
@@ -147,9 +152,12 @@ def of_run(
     cameras = tabulate(records(results))
     title = ", ".join(camera.name for camera in cameras[:3]) + (" ..." if len(cameras) > 3 else "")
     found = portraits.kept(faces) if faces.is_dir() else []
-    write(cameras, Told(title, notice, found, dropped, labels, events), target, None)
+    write(cameras, Told(title, notice, found, dropped, labels, events, words), target, None)
 
 
 COMMAND = Command(
-    "report", "Make one page of results, and pictures of its charts.", (ReportOptions, WriteOptions), run
+    "report",
+    "Make one page of results, and pictures of its charts.",
+    (ReportOptions, LanguageOptions, WriteOptions),
+    run,
 )

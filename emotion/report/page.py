@@ -14,11 +14,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from emotion_stream import __version__
+from emotion_stream.emotion.labels import told_labels
 from emotion_stream.emotion.report import figures, parts
-from emotion_stream.emotion.report.parts import View, colour, count, label, milliseconds, percent
+from emotion_stream.emotion.report.parts import View, colour, label, milliseconds
 from emotion_stream.emotion.report.portraits import Portrait
 from emotion_stream.emotion.report.table import Camera
-from emotion_stream.sink.events.event import in_words
+from emotion_stream.shared.words.words import ENGLISH, Words
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -32,16 +33,19 @@ class Told:
         notice: a line to show; empty: none.
         portraits: faces for the contact sheets.
         dropped: reason to number of frames that the run gave up; None where only the results are known.
-        labels: by which rules faces got their labels; empty where only the results are known.
+        labels: by which rules faces got their labels, as the summary tells it; None where only the results are
+            known.
         events: kind to number of events that the run told.
+        words: the language.
     """
 
     title: str
     notice: str = ""
     portraits: Sequence[Portrait] = field(default_factory=list)
     dropped: Mapping[str, int] | None = None
-    labels: str = ""
+    labels: Mapping[str, Any] | None = None
     events: Mapping[str, int] = field(default_factory=dict)
+    words: Words = ENGLISH
 
 
 @cache
@@ -58,6 +62,7 @@ def _environment() -> Environment:
 
 def page(cameras: Sequence[Camera], told: Told) -> str:
     """The whole page."""
+    words = told.words
     style = (files("emotion_stream.sink.web") / "static" / "theme.css").read_text("utf-8")
     style += (files(__package__) / "report.css").read_text("utf-8")
     text = (
@@ -67,11 +72,12 @@ def page(cameras: Sequence[Camera], told: Told) -> str:
             policy=Markup(POLICY),
             title=told.title,
             style=Markup(style),  # our own files
-            when=_when(cameras),
-            labels=told.labels,
+            words=words,
+            when=_when(cameras, words),
+            labels=told_labels(told.labels, words) if told.labels else "",
             notice=told.notice,
             overview=_overview(cameras, told),
-            events=in_words(told.events) if told.events else "",
+            events=_events(told.events, words),
             cameras=[_camera(camera, told) for camera in cameras],
             version=__version__,
         )
@@ -79,17 +85,26 @@ def page(cameras: Sequence[Camera], told: Told) -> str:
     return text.lstrip() + "\n"
 
 
-def _when(cameras: Sequence[Camera]) -> str:
+def _events(events: Mapping[str, int], words: Words) -> str:
+    """Numbers of events by kind, the most frequent first."""
+    ordered = sorted(events.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{words(f'events.{kind}')} {words.number(n)}" for kind, n in ordered)
+
+
+def _when(cameras: Sequence[Camera], words: Words) -> str:
     first = min(float(camera.captured.min()) for camera in cameras)
     last = max(float(camera.captured.max()) for camera in cameras)
     a, b = datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC)
-    until = f"{b:%H:%M:%S}" if a.date() == b.date() else f"{b:%Y-%m-%d %H:%M:%S}"
-    names = f"{len(cameras)} cameras" if len(cameras) > 1 else f"camera {cameras[0].name}"
-    return f"{names} · processed {a:%Y-%m-%d %H:%M:%S} to {until} UTC"
+    form = words("report.date")
+    until = f"{b:%H:%M:%S}" if a.date() == b.date() else b.strftime(form)
+    many = len(cameras) > 1
+    names = words("report.cameras", n=len(cameras)) if many else words("report.camera", name=cameras[0].name)
+    return words("report.processed", cameras=names, **{"from": a.strftime(form), "to": until})
 
 
 def _overview(cameras: Sequence[Camera], told: Told) -> list[tuple[str, str, str]]:
     """Name, value and what it is about of each figure at the head."""
+    words = told.words
     frames = sum(len(camera.seq) for camera in cameras)
     errors = sum(sum(camera.errors.values()) for camera in cameras)
     faces = sum(len(camera.frame) for camera in cameras)
@@ -102,28 +117,34 @@ def _overview(cameras: Sequence[Camera], told: Told) -> list[tuple[str, str, str
     latencies = np.concatenate([camera.latency for camera in cameras])
     many = len(latencies) >= 100
     if told.dropped is None:
-        lost, why = sum(figures.absent(camera) for camera in cameras), "numbers missing in the results"
+        lost, why = sum(figures.absent(camera) for camera in cameras), words("report.numbers_missing")
     else:
-        lost, why = sum(told.dropped.values()), parts.reasons(told.dropped)
+        lost, why = sum(told.dropped.values()), parts.reasons(told.dropped, words)
     return [
         (
-            "frames" if any(_moves(camera) for camera in cameras) else "pictures",
-            count(frames),
-            f"{count(errors)} unreadable" if errors else "all readable",
+            words("report.frames" if any(_moves(camera) for camera in cameras) else "report.pictures"),
+            words.number(frames),
+            words("report.unreadable", n=errors) if errors else words("report.all_readable"),
         ),
-        _people(cameras),
+        _people(cameras, words),
         (
-            "most often",
-            most or "nobody",
-            f"{percent(seen[most] / faces)} of sightings" if most else "no confirmed face",
+            words("report.most_often"),
+            words.emotion(most) if most else words("report.nobody"),
+            words("report.of_sightings", share=words.percent(seen[most] / faces))
+            if most
+            else words("report.no_confirmed"),
         ),
-        ("latency p50", milliseconds(float(np.percentile(latencies, 50))), "capture to result"),
         (
-            "latency p99" if many else "longest latency",
-            milliseconds(float(np.percentile(latencies, 99) if many else latencies.max())),
-            "99 % take less" if many else f"of {count(len(latencies))} frames",
+            words("report.latency_half"),
+            milliseconds(float(np.percentile(latencies, 50)), words),
+            words("report.to_result"),
         ),
-        ("not shown", count(lost), why if lost else "no frame was lost"),
+        (
+            words("report.latency_most" if many else "report.latency_longest"),
+            milliseconds(float(np.percentile(latencies, 99) if many else latencies.max()), words),
+            words("report.most_take_less") if many else words("report.of_frames", n=len(latencies)),
+        ),
+        (words("report.not_shown"), words.number(lost), why if lost else words("report.none_lost")),
     ]
 
 
@@ -131,56 +152,58 @@ def _moves(camera: Camera) -> bool:
     return figures.axis(camera).unit != "picture"
 
 
-def _people(cameras: Sequence[Camera]) -> tuple[str, str, str]:
+def _people(cameras: Sequence[Camera], words: Words) -> tuple[str, str, str]:
     """How many faces there were: followed ones, where anything was followed."""
     followed = [camera for camera in cameras if _moves(camera)]
     people = sum(len(set(camera.track.tolist())) for camera in followed)
     stills = sum(len(camera.frame) for camera in cameras if not _moves(camera))
     if not followed:
-        return "faces", count(stills), "in pictures"
+        return words("report.faces"), words.number(stills), words("report.in_pictures")
     sightings = sum(len(camera.frame) for camera in followed)
-    return (
-        "faces followed",
-        count(people),
-        f"{count(sightings)} sightings" + (f", {count(stills)} faces in pictures" if stills else ""),
-    )
+    seen = words("report.sightings", n=sightings)
+    if stills:
+        seen = words("report.and_in_pictures", sightings=seen, n=stills)
+    return words("report.followed"), words.number(people), seen
 
 
 def _camera(camera: Camera, told: Told) -> View:
+    words = told.words
     along = figures.axis(camera)
     lives = figures.lives(camera, along)
     anybody = bool(len(camera.frame))
     return {
         "name": camera.name,
-        "about": _about(camera, along),
-        "unreadable": parts.reasons(camera.errors) if camera.errors else "",
-        "legend": parts.swatches(camera),
-        "timeline": parts.timeline(camera, along, lives) if anybody else None,
-        "shares": parts.shares(camera) if anybody else None,
-        "changes": parts.changes(camera, lives) if lives else None,
-        "latency": parts.latency(camera),
-        "pictures": parts.pictures(camera) if along.unit == "picture" else None,
-        "sheet": _contact_sheet(camera, along, told.portraits) if anybody else None,
+        "about": _about(camera, along, words),
+        "unreadable": parts.reasons(camera.errors, words) if camera.errors else "",
+        "legend": parts.swatches(camera, words),
+        "timeline": parts.timeline(camera, along, lives, words) if anybody else None,
+        "shares": parts.shares(camera, words) if anybody else None,
+        "changes": parts.changes(camera, lives, words) if lives else None,
+        "latency": parts.latency(camera, words),
+        "pictures": parts.pictures(camera, words) if along.unit == "picture" else None,
+        "sheet": _contact_sheet(camera, along, told) if anybody else None,
     }
 
 
-def _about(camera: Camera, along: figures.Axis) -> str:
-    what = [f"{count(len(camera.seq))} {'pictures' if along.unit == 'picture' else 'frames'}"]
+def _about(camera: Camera, along: figures.Axis, words: Words) -> str:
+    unit = "report.n_pictures" if along.unit == "picture" else "report.n_frames"
+    what = [words(unit, n=len(camera.seq))]
     if along.unit != "picture":
-        what.append(parts.clock(along.end - along.start))
+        what.append(parts.clock(along.end - along.start, words))
         if (rate := figures.rate(camera)) is not None:
-            what.append(f"{rate:.1f} per second")
+            what.append(words("report.rate", n=words.number(rate, 1)))
     if lost := figures.absent(camera):
-        what.append(f"{count(lost)} not in the results")
+        what.append(words("report.not_in_results", n=lost))
     if camera.unconfirmed:
-        what.append(f"{count(camera.unconfirmed)} sightings left out, never confirmed")
+        what.append(words("report.left_out", n=camera.unconfirmed))
     if len(camera.sources) == 1:
         what.insert(0, camera.sources[0])
     return " · ".join(what)
 
 
-def _contact_sheet(camera: Camera, along: figures.Axis, portraits: Sequence[Portrait]) -> list[View]:
+def _contact_sheet(camera: Camera, along: figures.Axis, told: Told) -> list[View]:
     """The surest faces of each emotion. Of pictures, the file says which one it is."""
+    words, portraits = told.words, told.portraits
     files_of = {int(seq): parts.file_name(camera, n) for n, seq in enumerate(camera.seq)}
     groups = []
     for n, name in enumerate(camera.labels):
@@ -188,12 +211,15 @@ def _contact_sheet(camera: Camera, along: figures.Axis, portraits: Sequence[Port
         shown: list[dict[str, Any]] = []
         for sample, jpeg in own:
             still = along.unit == "picture"
-            about = percent(sample.confidence) + ("" if still else f" · {parts.clock(sample.time)}")
-            where = files_of.get(sample.seq, f"picture {sample.seq + 1}") if still else f"face {sample.track}"
+            about = words.percent(sample.confidence) + ("" if still else f" · {parts.clock(sample.time, words)}")
+            if still:
+                where = files_of.get(sample.seq, words("report.picture", n=sample.seq + 1))
+            else:
+                where = words("report.face", track=str(sample.track))
             picture = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
             shown.append({"picture": picture, "about": about, "where": where})
         if shown:
-            groups.append({"name": name, "colour": colour(name, n), "faces": shown})
+            groups.append({"name": words.emotion(name), "colour": colour(name, n), "faces": shown})
     return groups
 
 

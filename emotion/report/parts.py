@@ -9,6 +9,7 @@ from typing import Any
 from emotion_stream.emotion.report import figures
 from emotion_stream.emotion.report.figures import UNCERTAIN, Axis, Life
 from emotion_stream.emotion.report.table import Camera
+from emotion_stream.shared.words.words import Words
 from emotion_stream.sink.results.output import UNCERTAIN as UNSURE
 
 View = dict[str, Any]
@@ -36,52 +37,48 @@ def colour(name: str, index: int) -> str:
 
 
 def label(camera: Camera, index: int) -> str:
-    """A label's name."""
+    """A label's name, as data have it."""
     return UNSURE if index == UNCERTAIN else camera.labels[index]
 
 
-def count(n: int) -> str:
-    """12345 as 12,345."""
-    return f"{n:,}"
+def said(camera: Camera, index: int, words: Words) -> str:
+    """A label's name for people."""
+    return words.emotion(label(camera, index))
 
 
-def percent(share: float) -> str:
-    """A share from 0 to 1 as text: `42 %`."""
-    return f"{share * 100:.0f} %"
-
-
-def milliseconds(seconds: float) -> str:
+def milliseconds(seconds: float, words: Words) -> str:
     """A time in seconds as text, in milliseconds or, from two seconds on, in seconds."""
     if seconds >= 1.9995:
-        return f"{seconds:.1f} s" if seconds < 100 else f"{seconds:,.0f} s"
-    return f"{seconds * 1000:.1f} ms" if seconds < 0.01 else f"{seconds * 1000:.0f} ms"
+        return words("units.s", n=words.number(seconds, 1 if seconds < 100 else 0))
+    return words("units.ms", n=words.number(seconds * 1000, 1 if seconds < 0.01 else 0))
 
 
-def clock(seconds: float) -> str:
+def clock(seconds: float, words: Words) -> str:
     """Seconds as 1:02:03, 2:03 or, where it is short, 0:02.4."""
     if seconds < 10:
-        return f"0:{math.floor(seconds * 10) / 10:04.1f}"
+        return f"0:{math.floor(seconds * 10) / 10:04.1f}".replace(".", words.decimal)
     whole = int(seconds)
     minutes, rest = divmod(whole, 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
 
 
-def reasons(counts: Mapping[str, int], most: int = 4) -> str:
+def reasons(counts: Mapping[str, int], words: Words, most: int = 4) -> str:
     """What happened how often, the most frequent first."""
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    told = [f"{name} {count(n)}" if n > 1 else name for name, n in ordered[:most] if n]
-    return ", ".join(told) + (f" and {len(ordered) - most} more" if len(ordered) > most else "")
+    shown = [(words.reason(name), n) for name, n in ordered[:most] if n]
+    told = ", ".join(f"{name} {words.number(n)}" if n > 1 else name for name, n in shown)
+    return words("report.and_more", list=told, n=len(ordered) - most) if len(ordered) > most else told
 
 
-def swatches(camera: Camera) -> list[View]:
+def swatches(camera: Camera, words: Words) -> list[View]:
     """The legend; uncertain only where something is."""
     found = [*range(len(camera.labels)), *([UNCERTAIN] if camera.uncertain.any() else [])]
-    return [_named(camera, n) for n in found]
+    return [_named(camera, n, words) for n in found]
 
 
-def _named(camera: Camera, n: int) -> View:
+def _named(camera: Camera, n: int, words: Words) -> View:
     name = label(camera, n)
-    return {"name": name, "colour": colour(name, n), "unsure": n == UNCERTAIN}
+    return {"name": words.emotion(name), "colour": colour(name, n), "unsure": n == UNCERTAIN}
 
 
 def file_name(camera: Camera, frame: int) -> str:
@@ -89,20 +86,20 @@ def file_name(camera: Camera, frame: int) -> str:
     return PurePath(camera.sources[camera.source[frame]]).name
 
 
-def timeline(camera: Camera, along: Axis, lives: Sequence[Life]) -> View:
+def timeline(camera: Camera, along: Axis, lives: Sequence[Life], words: Words) -> View:
     """All faces together as areas, and a strip for each of those seen longest."""
     shown = figures.longest(list(lives))
-    present = _present(camera, along)
+    present = _present(camera, along, words)
     return {
-        "heading": "Emotions by picture" if along.unit == "picture" else "Emotions over time",
-        "bands": [_mean(camera, along), *([present] if present else [])],
-        "strips": [_strip(camera, along, life) for life in shown],
-        "ticks": _ticks(camera, along),
-        "more": count(len(lives) - len(shown)) if len(lives) > len(shown) else "",
+        "heading": words("report.by_picture" if along.unit == "picture" else "report.over_time"),
+        "bands": [_mean(camera, along, words), *([present] if present else [])],
+        "strips": [_strip(camera, along, life, words) for life in shown],
+        "ticks": _ticks(camera, along, words),
+        "more": words("report.more_faces", n=len(lives) - len(shown)) if len(lives) > len(shown) else "",
     }
 
 
-def _mean(camera: Camera, along: Axis) -> View:
+def _mean(camera: Camera, along: Axis, words: Words) -> View:
     """Mean probabilities, stacked; of pictures, each says its name."""
     means, _ = figures.over_time(camera, along)
     width = WIDE / len(means)
@@ -122,12 +119,13 @@ def _mean(camera: Camera, along: Axis) -> View:
             {"x": f"{i * width:.1f}", "width": f"{width:.2f}", "title": file_name(camera, i)}
             for i in range(len(means))
         ]
-    best = ", ".join(f"{label(camera, n)} {percent(share)}" for n, share in figures.shares(camera)[:3])
-    told = f"Emotions of all faces: {best}"
-    return {"kind": "mean", "name": "all faces", "wide": WIDE, "told": told, "shapes": shapes, "spots": spots}
+    best = [f"{said(camera, n, words)} {words.percent(share)}" for n, share in figures.shares(camera)[:3]]
+    told = words("report.of_all_faces", list=", ".join(best))
+    name = words("report.all_faces")
+    return {"kind": "mean", "name": name, "wide": WIDE, "told": told, "shapes": shapes, "spots": spots}
 
 
-def _present(camera: Camera, along: Axis) -> View | None:
+def _present(camera: Camera, along: Axis, words: Words) -> View | None:
     """How many faces there were, where that changes."""
     _, present = figures.over_time(camera, along)
     top = float(present.max())
@@ -140,33 +138,34 @@ def _present(camera: Camera, along: Axis) -> View | None:
         if n > 0
     )
     shapes = [{"colour": "var(--muted);opacity:.55", "path": path}]
-    told = f"Faces at once, {top:.0f} at the most"
-    return {"kind": "count", "name": f"0 to {top:.0f}", "wide": WIDE, "told": told, "shapes": shapes, "spots": []}
+    told, name = words("report.at_once", n=f"{top:.0f}"), words("report.zero_to", n=f"{top:.0f}")
+    return {"kind": "count", "name": name, "wide": WIDE, "told": told, "shapes": shapes, "spots": []}
 
 
-def _strip(camera: Camera, along: Axis, life: Life) -> View:
+def _strip(camera: Camera, along: Axis, life: Life, words: Words) -> View:
     bars = []
     for part in life.stretches:
         a, b = (100 * along.share(at) for at in (part.start, part.end))
-        one = _named(camera, part.label)
-        title = f"{one['name']}, {_at(along, part.start)} to {_at(along, part.end)}"
+        one = _named(camera, part.label, words)
+        begin, end = _at(along, part.start, words), _at(along, part.end, words)
+        title = words("report.stretch", emotion=one["name"], **{"from": begin, "to": end})
         bars.append({**one, "left": f"{a:.2f}", "width": f"{b - a:.2f}", "title": title})
     return {
-        "name": f"face {life.track}",
-        "told": f"Face {life.track}, seen for {clock(life.seconds)}",
+        "name": words("report.face", track=str(life.track)),
+        "told": words("report.face_seen", track=str(life.track), time=clock(life.seconds, words)),
         "bars": bars,
     }
 
 
-def _at(along: Axis, place: float) -> str:
+def _at(along: Axis, place: float, words: Words) -> str:
     if along.unit == "picture":
         return str(int(place) + 1)
     if along.unit == "clock":
         return f"{datetime.fromtimestamp(along.origin + place, UTC):%H:%M:%S}"
-    return clock(place)
+    return clock(place, words)
 
 
-def _ticks(camera: Camera, along: Axis) -> list[View]:
+def _ticks(camera: Camera, along: Axis, words: Words) -> list[View]:
     """About five marks at round places, the first and last within the edges; of pictures, their files."""
     span = along.end - along.start
     step = next((s for s in STEPS if span / s <= 6), STEPS[-1] * math.ceil(span / STEPS[-1] / 6))
@@ -175,8 +174,8 @@ def _ticks(camera: Camera, along: Axis) -> list[View]:
     last = along.end - 1 if along.unit == "picture" else along.end
     for n in range(math.floor((last - first) / step) + 1):
         place = float(first + n * step)
-        whole = clock(place) if place >= 10 else f"0:{place:02.0f}"
-        text = whole if along.unit == "medium" else _at(along, place)
+        whole = clock(place, words) if place >= 10 else f"0:{place:02.0f}"
+        text = whole if along.unit == "medium" else _at(along, place, words)
         if along.unit == "picture":
             name = file_name(camera, int(place))
             text = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
@@ -187,24 +186,24 @@ def _ticks(camera: Camera, along: Axis) -> list[View]:
     return marks
 
 
-def shares(camera: Camera) -> list[View]:
+def shares(camera: Camera, words: Words) -> list[View]:
     """How often each label was shown."""
     return [
-        {**_named(camera, n), "width": f"{100 * share:.1f}", "share": f"{100 * share:.1f} %"}
+        {**_named(camera, n, words), "width": f"{100 * share:.1f}", "share": words.percent(share, 1)}
         for n, share in figures.shares(camera)
     ]
 
 
-def changes(camera: Camera, lives: Sequence[Life]) -> View:
+def changes(camera: Camera, lives: Sequence[Life], words: Words) -> View:
     """How often faces went from one emotion to another. A rate is told where there is enough to tell one from."""
     counts = figures.transitions(list(lives), len(camera.labels))
     used = [n for n in range(len(camera.labels)) if counts[n].any() or counts[:, n].any()]
     if not used:
-        return {"rows": [], "told": "No face changed its emotion."}
+        return {"rows": [], "told": words("report.no_change")}
     top, total = int(counts.max()), int(counts.sum())
     rows = [
         {
-            "name": camera.labels[a],
+            "name": words.emotion(camera.labels[a]),
             "cells": [
                 None if a == b else {"strength": f"{0.6 * counts[a, b] / top:.2f}", "count": int(counts[a, b])}
                 for b in used
@@ -213,13 +212,13 @@ def changes(camera: Camera, lives: Sequence[Life]) -> View:
         for a in used
     ]
     seconds = sum(life.seconds for life in lives)
-    told = f"{count(total)} {'change' if total == 1 else 'changes'} in {clock(seconds)} of faces"
+    told = words("report.changed", n=total, time=clock(seconds, words))
     if total >= FEW and seconds >= 60:
-        told += f", {60 * total / seconds:.1f} per face and minute"
-    return {"names": [camera.labels[n] for n in used], "rows": rows, "told": told}
+        told = words("report.changed_rate", text=told, rate=words.number(60 * total / seconds, 1))
+    return {"names": [words.emotion(camera.labels[n]) for n in used], "rows": rows, "told": told}
 
 
-def latency(camera: Camera) -> View:
+def latency(camera: Camera, words: Words) -> View:
     """How long results took, and what is missing."""
     found = figures.latency(camera)
     width, top = WIDE / len(found.counts), max(found.counts)
@@ -229,40 +228,47 @@ def latency(camera: Camera) -> View:
             "y": f"{100 - 96 * n / top:.1f}",
             "width": f"{width * 0.86:.1f}",
             "height": f"{96 * n / top:.1f}",
-            "title": f"{count(n)} frames at {milliseconds(found.top * (i + 0.5) / len(found.counts))}",
+            "title": words(
+                "report.frames_at", n=n, time=milliseconds(found.top * (i + 0.5) / len(found.counts), words)
+            ),
         }
         for i, n in enumerate(found.counts)
         if n
     ]
-    marks = [("first", 0, "0"), ("", 50, milliseconds(found.top / 2)), ("last", 100, milliseconds(found.top))]
+    half, most = (milliseconds(seconds, words) for seconds in (found.top / 2, found.top))
+    marks = [("first", 0, "0"), ("", 50, half), ("last", 100, most)]
     lost = figures.absent(camera)
     return {
         "wide": WIDE,
         "bars": bars,
-        "told": told_latency(found, len(camera.latency)),
+        "told": told_latency(found, len(camera.latency), words),
         "ticks": [{"kind": kind, "left": left, "text": text} for kind, left, text in marks],
-        "absent": f"{count(lost)} frames are not in the results" if lost else "no frame is missing in the results",
+        "absent": words("report.absent", n=lost) if lost else words("report.none_absent"),
     }
 
 
-def told_latency(found: figures.Latency, frames: int) -> str:
+def told_latency(found: figures.Latency, frames: int, words: Words) -> str:
     """The percentiles that so many frames have: 1 % of 20 is nobody."""
-    told = f"p50 {milliseconds(found.p50)}"
-    told += f", p95 {milliseconds(found.p95)}" if frames >= 20 else ""
-    return told + (
-        f", p99 {milliseconds(found.p99)}" if frames >= 100 else f", longest {milliseconds(found.longest)}"
-    )
+    told = [f"p50 {milliseconds(found.p50, words)}"]
+    if frames >= 20:
+        told.append(f"p95 {milliseconds(found.p95, words)}")
+    if frames >= 100:
+        told.append(f"p99 {milliseconds(found.p99, words)}")
+    else:
+        told.append(words("report.longest", time=milliseconds(found.longest, words)))
+    return ", ".join(told)
 
 
-def pictures(camera: Camera) -> View:
+def pictures(camera: Camera, words: Words) -> View:
     """Each picture by the name of its file, with what its faces show."""
     faces: dict[int, list[str]] = {}
     for row, frame in enumerate(camera.frame.tolist()):
         n = UNCERTAIN if camera.uncertain[row] else int(camera.label[row])
-        faces.setdefault(frame, []).append(f"{label(camera, n)} {percent(float(camera.confidence[row]))}")
+        share = words.percent(float(camera.confidence[row]))
+        faces.setdefault(frame, []).append(f"{said(camera, n, words)} {share}")
     rows = [
-        {"file": file_name(camera, frame), "faces": ", ".join(faces.get(frame, ["no face"]))}
+        {"file": file_name(camera, frame), "faces": ", ".join(faces.get(frame, [words("report.no_face")]))}
         for frame in range(min(len(camera.seq), MOST_PICTURES))
     ]
     more = len(camera.seq) - len(rows)
-    return {"rows": rows, "more": count(more) if more else ""}
+    return {"rows": rows, "more": words("report.more_pictures", n=more) if more else ""}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from emotion_stream.emotion.report.command import of_run
+from emotion_stream.shared.words.words import Words
 from emotion_stream.sink.catalogue import Spec, parse
 
 READABLE = ("jsonl", "sqlite", "csv")
@@ -43,8 +44,8 @@ class Gathered:
             extra.append(f"faces={faces}")
         return Gathered((*outputs, *extra), own or results, kept or faces, Path(report))
 
-    def write(self, notice: str, summary: Mapping[str, Any], labels: str) -> None:
-        """Write the report, if one is wanted. `labels` tells by which rules faces got theirs.
+    def write(self, notice: str, summary: Mapping[str, Any], words: Words) -> None:
+        """Write the report, if one is wanted.
 
         Raises:
             EmotionError: there are no results, or it cannot be written.
@@ -52,7 +53,8 @@ class Gathered:
         if self.target is not None:
             missing = {"missing": summary["missing"]} if summary["missing"] else {}
             dropped = {**summary["dropped"], **missing}
-            of_run(self.results, self.faces, self.target, notice, dropped, labels, summary["events"])
+            labels, events = summary["labels"], summary["events"]
+            of_run(self.results, self.faces, self.target, notice, dropped, labels, events, words)
 
 
 def _is_ordinary(spec: Spec) -> bool:

@@ -12,8 +12,8 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from emotion_stream.classifier_worker.classifier import check_served
-from emotion_stream.emotion.labels import told_labels
 from emotion_stream.emotion.report.run import Gathered
+from emotion_stream.emotion.runner.crew import Crew
 from emotion_stream.emotion.runner.launch import Launch
 from emotion_stream.emotion.runner.page import Page, settle_page
 from emotion_stream.emotion.runner.rules import in_force
@@ -22,15 +22,17 @@ from emotion_stream.emotion.written import claims_of_run, settings_of, sources_o
 from emotion_stream.producer.loop import check_recordings
 from emotion_stream.producer.sources.spec import SourceSpec
 from emotion_stream.shared.claims import check
-from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.errors import EmotionError, UsageError
 from emotion_stream.shared.messages.manifest import load_manifest, model_directory
 from emotion_stream.shared.process.service import Service, open_streams
 from emotion_stream.shared.settings.cameras import Camera
 from emotion_stream.shared.settings.cli import Values
 from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
     ClassifierOptions,
+    LanguageOptions,
     ModelOptions,
     RunOptions,
     ShowOptions,
@@ -39,12 +41,15 @@ from emotion_stream.shared.settings.options import (
     WriteOptions,
 )
 from emotion_stream.shared.settings.reread import Reread
+from emotion_stream.shared.settings.writing import with_file
 from emotion_stream.shared.streams.progress import Progress
 from emotion_stream.shared.streams.shard import Streams
+from emotion_stream.shared.words.words import ENGLISH, chosen
 from emotion_stream.sink.catalogue import parse as check_outputs
 from emotion_stream.sink.catalogue import truncate, written
 from emotion_stream.sink.events.names import camera_names
 from emotion_stream.sink.results.stats import Stats
+from emotion_stream.sink.retention.rules import rules
 from emotion_stream.sink.tracking.follow import following
 from emotion_stream.sink.web.http.address import tell
 
@@ -78,11 +83,21 @@ class Run:
         many = len(launch.sources) > 1 or any(camera.source for camera in launch.cameras)
         self._sink = replace(build(SinkOptions, values), per_camera=many, expect=self._cameras)
         self._show = build(ShowOptions, values)
+        self._language = build(LanguageOptions, values)
+        self._words = chosen(self._language.language) or ENGLISH  # refused here if it is wrong
         following(self._sink.confirm, self._sink.smoothing, self._show.uncertain)  # refused here if they are wrong
-        self._page = Page(self._sink.output, build(WebOptions, values))
+        self._page = Page(self._sink.output, with_file(build(WebOptions, values), values))
         self._events = build(EventOptions, values)
         camera_names(self._events)  # refused here if it is wrong
-        self._reread = Reread(values, service.asked, watch=launch.producer.watch_settings)
+        watch = launch.producer.watch_settings or self._page.options.editable
+        self._reread = Reread(values, service.asked, watch=watch)
+        self._keep = build(KeepOptions, values)
+        self._keeps = rules(self._keep) is not None
+        if self._keeps and self._options.report:
+            raise UsageError(
+                "--report tells of a whole run, and with --keep results go while it runs: leave one out, and make"
+                " reports of what is kept with `emotion report FILE`"
+            )
         self._embedded = launch.embedded
         self._known: list[dict[str, Any]] = []
         self._progress = Progress.parse({})
@@ -91,6 +106,7 @@ class Run:
         self._server_starts = 0
         self._counted = self._forgotten = 0
         self._labels: dict[str, Any] = {}
+        self._crew = Crew(launch)
 
     def run(self) -> dict[str, Any]:
         """Run to the end and return the summary.
@@ -114,7 +130,7 @@ class Run:
             self._gathered = Gathered.beside(self._page.outputs, self._options.report, launch.directory)
             self._sink = replace(self._sink, output=self._gathered.outputs)
             streams = open_streams(launch.link, self._service)
-            truncate(self._sink.output, force=build(WriteOptions, launch.values).force)
+            truncate(self._sink.output, force=build(WriteOptions, launch.values).force, kept=self._keeps)
             self._start_sink()
             launch.producer = replace(launch.producer, paced=launch.producer.paced or self._stays)
             launch.start_producer()
@@ -147,11 +163,11 @@ class Run:
 
     @property
     def _of_sink(self) -> tuple[object, ...]:
-        return self._sink, self._show, self._page.options, self._events
+        return self._sink, self._show, self._language, self._page.options, self._events, self._keep
 
     def _wait_until_ready(self, streams: Streams) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        expected = self._launch.workers.detectors + self._launch.workers.classifiers + 1
+        expected = sum(workers.first for workers in self._launch.workers.values()) + 1
         while not self._service.stopping:
             self._supervisor.check({})
             self._revive()
@@ -258,6 +274,7 @@ class Run:
         try:
             progress = streams.progress()
             self._workers(streams)
+            self._crew.look(streams)
             lag = streams.lag(streams.keys.frames, "detector").seconds
         except RedisError as e:
             log.debug("no look at the progress: %s", e)
@@ -325,8 +342,8 @@ class Run:
             summary["missing"] = summary["appended"] - known
         summary["dead_letters"] = dead
         summary["restarts"] = self._supervisor.restarts
-        summary["outputs"] = written(self._page.outputs)
-        self._gathered.write(self._show.notice, summary, told_labels(self._labels))
+        summary["outputs"] = written(self._page.outputs, kept=self._keeps)
+        self._gathered.write(self._show.notice, summary, self._words)
         return summary
 
     def _clean(self, streams: Streams) -> None:

@@ -56,9 +56,39 @@ def text_summary(summary: Mapping[str, Any]) -> str:
     lines.append(f"dead letters {summary['dead_letters']}")
     for target in summary["outputs"]:
         lines.append(f"written      {'to standard output' if target == '-' else target}")
+    if kept := summary.get("kept"):
+        lines.append(f"kept         {told_kept(kept)}")
+        lines += [
+            f"not written  {count} results to {output}: its disk was full"
+            for output, count in kept["left_out"].items()
+            if count
+        ]
     if not summary["outputs"]:
         lines.append(f"written      nothing: {KEEP}")
     return "\n".join(lines)
+
+
+def told_kept(kept: Mapping[str, Any]) -> str:
+    """What is kept of the results, what goes next, and how much room is left, in a line. Times are UTC."""
+    bound = f" of {sized(kept['limit'])}" if kept["limit"] else ""
+    parts = [f"{sized(kept['size'])}{bound}"]
+    if kept["oldest"] is not None:
+        parts[0] += f" since {_when(kept['oldest'])}"
+    if kept["next"]:
+        at = f" on {_when(kept['next_at'])}" if kept["next_at"] is not None else ""
+        parts.append(f"next to go: {kept['next']}{at}")
+    if kept["room"] is not None:
+        parts.append(f"room for {sized(kept['room'])}")
+    return "; ".join(parts)
+
+
+def sized(size: int) -> str:
+    """A number of bytes for people, as `--keep-size` counts them."""
+    return f"{size / 2**30:.1f} GB" if size >= 2**30 else f"{size / 2**20:.1f} MB"
+
+
+def _when(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
 
 
 def _ms(value: float | None) -> str:

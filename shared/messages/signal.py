@@ -49,15 +49,6 @@ class Signal:
             return self.reason
         return f"{self.reason}, {lasted:.0f} s"
 
-    def notice(self, now: float) -> str:
-        """A line for people: "No signal: 401 Unauthorized. Trying again in 8 s"; empty where all is well."""
-        if self.reason is None:
-            return ""
-        text = self.said(now) or ""
-        retry = self.retry_s(now)
-        again = f". Trying again in {retry:.0f} s" if retry is not None and retry >= 1 else ""
-        return f"No signal: {text}{again}" if self.state == "lost" else text[:1].upper() + text[1:] + again
-
     def to_bytes(self) -> bytes:
         """As it lies in Redis."""
         return json.dumps(asdict(self), separators=(",", ":")).encode()

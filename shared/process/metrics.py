@@ -75,6 +75,21 @@ EVENTS = Spec("emotion_events", "Events told, by kind", labels=("kind",))
 EVENTS_LEFT_OUT = Spec(
     "emotion_events_left_out", "Events and messages that an output could not pass on", labels=("output",)
 )
+RESULTS = Spec("emotion_results_bytes", "Room that results take, where they are kept in order", "bytes")
+RESULTS_ROOM = Spec("emotion_results_room_bytes", "Room left until the oldest results go for it", "bytes")
+RESULTS_AGE = Spec("emotion_results_age_seconds", "Age of the oldest results that are kept", "seconds")
+RESULTS_NEXT = Spec(
+    "emotion_results_next_removal_seconds", "Time until the oldest results go for their age", "seconds"
+)
+RESULTS_REMOVED = Spec("emotion_results_removed_bytes", "Room of results that went", "bytes")
+RESULTS_PAUSED = Spec(
+    "emotion_results_paused",
+    "1 while an output is not written because its disk is full, else 0",
+    labels=("output",),
+)
+RESULTS_LEFT_OUT = Spec(
+    "emotion_results_left_out", "Results not written because the disk was full", labels=("output",)
+)
 READY = Spec("emotion_ready", "1 while this process is ready to work, else 0")
 HEARTBEAT = Spec("emotion_heartbeat_age_seconds", "Time since the loop of this process last turned", "seconds")
 BUILD = Spec("emotion_build", "Version of this program")
@@ -118,6 +133,14 @@ class Metrics:
         self._dropped = self._counter(DROPPED)
         self._events = self._counter(EVENTS)
         self._events_left_out = self._counter(EVENTS_LEFT_OUT)
+        self._results = self._gauge(RESULTS)
+        self._results_room = self._gauge(RESULTS_ROOM)
+        self._results_age = self._gauge(RESULTS_AGE)
+        self._results_next = self._gauge(RESULTS_NEXT)
+        self._results_removed = self._counter(RESULTS_REMOVED)
+        self._results_paused = self._gauge(RESULTS_PAUSED)
+        self._results_left_out = self._counter(RESULTS_LEFT_OUT)
+        self._told: dict[Counter, float] = {}
         self._camera_problems = self._gauge(CAMERA_PROBLEMS)
         self._problems: set[str] = set()
         self._predictions = self._counter(PREDICTIONS)
@@ -148,6 +171,33 @@ class Metrics:
     def events_left_out(self, output: str) -> Counter:
         """What an output (`mqtt`, `webhook`) could not pass on."""
         return self._events_left_out.labels(self.stage, output)
+
+    def kept(
+        self,
+        size: int,
+        room: float,
+        age: float,
+        next_removal: float,
+        removed: int,
+        paused: Mapping[str, bool],
+        left_out: Mapping[str, int],
+    ) -> None:
+        """What is kept of the results: bytes, bytes left, seconds, seconds, bytes in all so far; by output whether
+        it is paused, and how many results it has left out so far. What has no bound is infinite."""
+        self._results.labels(self.stage).set(size)
+        self._results_room.labels(self.stage).set(room)
+        self._results_age.labels(self.stage).set(age)
+        self._results_next.labels(self.stage).set(next_removal)
+        self._count_up(self._results_removed.labels(self.stage), removed)
+        for output, is_paused in paused.items():
+            self._results_paused.labels(self.stage, output).set(is_paused)
+        for output, count in left_out.items():
+            self._count_up(self._results_left_out.labels(self.stage, output), count)
+
+    def _count_up(self, counter: Counter, total: float) -> None:
+        """Bring a counter to what somebody else has counted."""
+        counter.inc(max(0, total - self._told.get(counter, 0)))
+        self._told[counter] = total
 
     def camera_problems(self, by_reason: Mapping[str, int]) -> None:
         """How many cameras have no picture, by a short word for the reason; the other reasons become 0."""

@@ -1,3 +1,13 @@
 """Every setting, declared once, and how flags, variables and files become it."""
 
-__all__ = ["cameras", "cli", "command_options", "event_options", "flags", "loading", "options", "reread"]
+__all__ = [
+    "cameras",
+    "cli",
+    "command_options",
+    "event_options",
+    "flags",
+    "loading",
+    "options",
+    "reread",
+    "writing",
+]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from emotion_stream.shared.words.words import ENGLISH, Words
 from emotion_stream.sink.drawing.text import SMALLEST, Colour, fit, measure, wrap, write
 from emotion_stream.sink.results.output import Face, Image, Result
 
@@ -72,7 +73,13 @@ def track_colour(track: int) -> Colour:
 
 
 def annotate(
-    image: Image, result: Result, fps: float | None = None, notice: str = "", *, header: bool = True
+    image: Image,
+    result: Result,
+    fps: float | None = None,
+    notice: str = "",
+    *,
+    header: bool = True,
+    words: Words = ENGLISH,
 ) -> Image:
     """A copy of a frame with the confirmed faces and a header; for a frame with an error, a plate of its size.
 
@@ -82,31 +89,42 @@ def annotate(
         fps: rate for the header; None leaves it out.
         notice: a line for a banner at the bottom; empty for none.
         header: whether to tell camera, rate and age in the corner.
+        words: the language.
     """
     height, width = image.shape[:2]
     if result.outcome.status != "ok":
-        return plate(width, height, result, fps, notice)
+        return plate(width, height, result, fps, notice, words)
     out = image.copy()
     unit = _unit(width, height)
     for face in result.drawn:
         _outline(out, face, track_colour(face.track), unit)
-    taken = [_header(out, result, fps, unit) if header else _Rect(0, 0, 0, 0), _banner(out, notice, unit)]
+    taken = [
+        _header(out, result, fps, unit, words) if header else _Rect(0, 0, 0, 0),
+        _banner(out, notice, unit),
+    ]
     for face in result.drawn:
-        taken.append(_label(out, face, *_style(result, face), unit, taken))
+        taken.append(_label(out, face, *_style(result, face, words), unit, taken))
     return out
 
 
-def plate(width: int, height: int, result: Result, fps: float | None = None, notice: str = "") -> Image:
+def plate(
+    width: int,
+    height: int,
+    result: Result,
+    fps: float | None = None,
+    notice: str = "",
+    words: Words = ENGLISH,
+) -> Image:
     """A plain dark picture that says why there is no frame to show."""
     out = np.full((height, width, 3), _DARK, np.uint8)
     unit = _unit(width, height)
-    _header(out, result, fps, unit)
+    _header(out, result, fps, unit, words)
     _banner(out, notice, unit)
     error = result.outcome.status != "ok"
-    title = f"frame {result.info.seq}: {'error' if error else 'no picture'}"
+    title = words("picture.error" if error else "picture.no_picture", seq=str(result.info.seq))
     if result.info.epoch == NO_EPOCH:
-        title = "No signal"
-    reason = result.outcome.reason or ("" if error else "it is no longer in the stream")
+        title = words("picture.no_signal")
+    reason = words.reason(result.outcome.reason or ("" if error else "it is no longer in the stream"))
     scale = _scale(unit)
     lines = [fit(title, scale * 1.3, width)]
     lines += [fit(line, scale, width) for line in wrap(reason, scale, int(width * 0.9))]
@@ -127,12 +145,12 @@ def _scale(unit: float) -> float:
     return max(SMALLEST, 0.5 * unit)
 
 
-def _style(result: Result, face: Face) -> tuple[str, Colour]:
+def _style(result: Result, face: Face, words: Words) -> tuple[str, Colour]:
     if face.uncertain:
-        return f"#{face.track} {result.said(face)}", UNCERTAIN
+        return f"#{face.track} {words.emotion(result.said(face))}", UNCERTAIN
     name = result.emotion(face)
     colour = COLOURS.get(name, _OTHERS[face.label % len(_OTHERS)])
-    return f"#{face.track} {name} {face.confidence * 100:.0f}%", colour
+    return f"#{face.track} {words.emotion(name)} {face.confidence * 100:.0f}%", colour
 
 
 def _outline(out: Image, face: Face, colour: Colour, unit: float) -> None:
@@ -173,13 +191,14 @@ def _label(out: Image, face: Face, text: str, colour: Colour, unit: float, taken
     return rect
 
 
-def _header(out: Image, result: Result, fps: float | None, unit: float) -> _Rect:
+def _header(out: Image, result: Result, fps: float | None, unit: float, words: Words) -> _Rect:
     """Draw a translucent strip in the top left corner: camera, frame rate and age of the frame. For recordings,
     rate and age mean nothing: the strip shows the time in the medium instead, unless the frame is a still."""
     if result.info.mode == "lossless":
-        rest = "" if result.info.still else f"  {_clock(result.info.media_time)}"
+        rest = "" if result.info.still else f"  {_clock(result.info.media_time, words)}"
     else:
-        rest = f"{'' if fps is None else f'  {fps:.1f} fps'}  {_age(result.latency)}"
+        rate = "" if fps is None else f"  {words('units.fps', n=words.number(fps, 1))}"
+        rest = f"{rate}  {_age(result.latency, words)}"
     width = out.shape[1]
     scale = max(SMALLEST, 0.45 * unit)
     name = result.info.called
@@ -204,10 +223,12 @@ def _banner(out: Image, notice: str, unit: float) -> _Rect:
     return _Rect(0, top, width, height - top)
 
 
-def _clock(seconds: float) -> str:
+def _clock(seconds: float, words: Words) -> str:
     minutes, rest = divmod(round(seconds, 1), 60)
-    return f"{minutes:.0f}:{rest:04.1f}"
+    return f"{minutes:.0f}:{rest:04.1f}".replace(".", words.decimal)
 
 
-def _age(latency: float) -> str:
-    return f"{latency * 1000:.0f} ms" if latency < 10 else f"{latency:.0f} s"
+def _age(latency: float, words: Words) -> str:
+    if latency < 10:
+        return words("units.ms", n=f"{latency * 1000:.0f}")
+    return words("units.s", n=f"{latency:.0f}")

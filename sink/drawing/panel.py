@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from emotion_stream.shared.messages.types import Box
+from emotion_stream.shared.words.words import ENGLISH, Words
 from emotion_stream.sink.drawing.draw import COLOURS, UNCERTAIN, annotate, plate, track_colour
 from emotion_stream.sink.drawing.resize import resized, resized_image
 from emotion_stream.sink.drawing.text import SMALLEST, Colour, fit, measure, write
 from emotion_stream.sink.results.output import Face, Image, Result
 
-KEYS = "q: quit   s: save   space: pause"
 _BACKGROUND: Colour = (26, 22, 20)
 _CARD: Colour = (44, 38, 35)
 _TRACK: Colour = (66, 58, 54)
@@ -90,7 +90,8 @@ def compose(
     fps: float | None = None,
     notes: Sequence[str] = (),
     notice: str = "",
-    keys: str = KEYS,
+    keys: str | None = None,
+    words: Words = ENGLISH,
 ) -> Image:
     """The annotated picture with its panel.
 
@@ -101,7 +102,8 @@ def compose(
         fps: rate for the picture's header; None leaves it out.
         notes: what the viewer says, such as "paused", at the picture's lower edge.
         notice: a line for people who look, below the notes, unless the camera has its own; empty for none.
-        keys: what the keyboard does, for the panel's foot.
+        keys: what the keyboard does, for the panel's foot; None: as in the output `window`.
+        words: the language.
 
     Returns:
         `[view height, view width, 3]`, uint8, BGR.
@@ -111,13 +113,14 @@ def compose(
     layout = arrange(view, size)
     area = layout.picture
     if image is None:
-        picture = plate(area.width, area.height, result, fps)
+        picture = plate(area.width, area.height, result, fps, words=words)
     else:
-        picture = annotate(*resized(image, result, area.width, area.height), fps)
+        picture = annotate(*resized(image, result, area.width, area.height), fps, words=words)
     _strips(picture, ((" ".join(result.notice(notice).split())[:200], _TEXT), ("   ".join(notes), _NOTE)))
     out[area.y : area.y + area.height, area.x : area.x + area.width] = picture
     if layout.panel is not None:
-        _panel(out, layout.panel, image, result, keys, max(1.0, min(view) / 720))
+        keys = words("picture.keys") if keys is None else keys
+        _panel(out, layout.panel, image, result, keys, max(1.0, min(view) / 720), words)
     return out
 
 
@@ -165,7 +168,9 @@ def _strips(picture: Image, lines: Sequence[tuple[str, Colour]]) -> None:
         bottom = top
 
 
-def _panel(out: Image, area: Area, image: Image | None, result: Result, keys: str, unit: float) -> None:
+def _panel(
+    out: Image, area: Area, image: Image | None, result: Result, keys: str, unit: float, words: Words
+) -> None:
     gap = max(4, round(min(area.width, area.height) * 0.02))
     foot = fit(keys, max(SMALLEST, min(0.5 * unit, area.width / 700)), area.width - 2 * gap) if keys else None
     inner = Area(
@@ -176,22 +181,22 @@ def _panel(out: Image, area: Area, image: Image | None, result: Result, keys: st
     if inner.width < 1 or inner.height < 1:
         return
     if not result.drawn:
-        line = fit("no face", max(SMALLEST, min(0.7 * unit, area.width / 480)), inner.width)
+        line = fit(words("picture.no_face"), max(SMALLEST, min(0.7 * unit, area.width / 480)), inner.width)
         write(out, line, inner.x + (inner.width - line.size[0]) // 2, inner.y + inner.height // 2, _MUTED)
         return
     columns, scale, room = grid(inner.width, inner.height, len(result.drawn), gap, unit)
     rest = len(result.drawn) - room
     if rest > 0:
-        more = fit(f"+ {rest} more", 0.4 * unit, inner.width)
+        more = fit(words("picture.more", n=rest), 0.4 * unit, inner.width)
         inner = replace(inner, height=inner.height - more.size[1])
         columns, scale, room = grid(inner.width, inner.height, len(result.drawn), gap, unit)
-        more = fit(f"+ {len(result.drawn) - room} more", more.scale, inner.width)
+        more = fit(words("picture.more", n=len(result.drawn) - room), more.scale, inner.width)
         write(out, more, inner.x, inner.y + inner.height, _MUTED)
     width = (inner.width - (columns - 1) * gap) // columns
     height = min(round(_CARD_HEIGHT * scale), inner.height)
     for n, face in enumerate(_chosen(result.drawn, room)):
         x, y = inner.x + n % columns * (width + gap), inner.y + n // columns * (height + gap)
-        _card(out[y : y + height, x : x + width], image, result, face)
+        _card(out[y : y + height, x : x + width], image, result, face, words)
 
 
 def grid(width: int, height: int, count: int, gap: int, unit: float) -> tuple[int, float, int]:
@@ -220,7 +225,7 @@ def _chosen(faces: Sequence[Face], room: int) -> list[Face]:
     return sorted(largest, key=lambda face: face.track)
 
 
-def _card(out: Image, image: Image | None, result: Result, face: Face) -> None:
+def _card(out: Image, image: Image | None, result: Result, face: Face, words: Words) -> None:
     """Fill one card: title, crop, bars."""
     height, width = out.shape[:2]
     out[:] = _CARD
@@ -229,7 +234,7 @@ def _card(out: Image, image: Image | None, result: Result, face: Face) -> None:
     out[:, : max(3, width // 80)] = track_colour(face.track)  # as its box in the picture
     pad = max(3, round(height * 0.05))
     scale = max(SMALLEST, height / _CARD_HEIGHT * 0.5)
-    title = fit(f"#{face.track} {result.said(face)}", scale * 1.15, width - 2 * pad)
+    title = fit(f"#{face.track} {words.emotion(result.said(face))}", scale * 1.15, width - 2 * pad)
     write(out, title, pad, pad // 2, colour)
     top = pad // 2 + title.size[1]
     side = max(1, min(height - top - pad, round(width * 0.32)))
@@ -240,22 +245,22 @@ def _card(out: Image, image: Image | None, result: Result, face: Face) -> None:
             picture, place.width, place.height
         )
     left = 3 * pad + side
-    _bars(out[top : height - pad, left : width - pad], result.labels, face.probabilities, face.label)
+    _bars(out[top : height - pad, left : width - pad], result.labels, face.probabilities, face.label, words)
 
 
-def _bars(out: Image, labels: Sequence[str], probabilities: Sequence[float], said: int) -> None:
+def _bars(out: Image, labels: Sequence[str], probabilities: Sequence[float], said: int, words: Words) -> None:
     """One row per label: its name, a bar, and a percentage; the one that is said in its colour."""
     height, width = out.shape[:2]
     step = height / len(labels)
     if width < 20 or step < 8:
         return
     scale = max(0.3, step / 36)
-    lines = [measure(label, scale) for label in labels]
+    lines = [measure(words.emotion(label), scale) for label in labels]
     names = max(line.size[0] for line in lines)
     figures = measure("100%", scale).size[0]
     if names + figures > width * 0.85:
         scale *= width * 0.85 / (names + figures)
-        lines = [measure(label, scale) for label in labels]
+        lines = [measure(words.emotion(label), scale) for label in labels]
         names, figures = max(line.size[0] for line in lines), measure("100%", scale).size[0]
     room = max(4, width - names - figures)
     for n, (label, line, p) in enumerate(zip(labels, lines, probabilities, strict=True)):

@@ -29,11 +29,10 @@ def camera_events(
     events: list[Event] = []
     for camera in over:
         events += watcher.ended(camera, now)
-        events += watcher.camera_state(camera, "ended", None, now)
     for camera in signals.keys() | comes.keys():
         signal = signals.get(camera)
         if camera in over or (signal is not None and signal.state == "ended"):
-            continue  # of a camera at its end frames may be under way
+            continue  # a recording at its end is not lost; frames of it may be under way
         if not comes.get(camera, True) and (signal is None or signal.state == "live"):
             events += watcher.camera_state(camera, "lost", SILENT, now)
         elif signal is None:

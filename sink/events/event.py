@@ -37,12 +37,14 @@ class Subject:
         box: where it is, pixels.
         label: its emotion, or `uncertain`.
         probability: of that emotion, 0 to 1; of the likeliest one where it is uncertain.
+        zones: the names of those in which it is; None where its camera has none.
     """
 
     track: int
     box: Box
     label: str
     probability: float
+    zones: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,22 @@ class Listener(Protocol):
         """Take note of an event; called after `write` of the frame that it was told with. Never waits."""
 
 
+@runtime_checkable
+class Sender(Protocol):
+    """An output that sends on its way out what waits, for a moment."""
+
+    def finish(self) -> None:
+        """Nothing more comes: the moment begins now, so that several have theirs at once. `close` waits for it."""
+
+
+@runtime_checkable
+class EndListener(Protocol):
+    """An output that is told of recordings at their end, which is no event."""
+
+    def ended(self, camera: str) -> None:
+        """All of it was written. May be called as often as one likes."""
+
+
 def as_json(event: Event) -> dict[str, Any]:
     """The event in its documented form."""
     at, subject = event.at, event.subject
@@ -109,6 +127,8 @@ def as_json(event: Event) -> dict[str, Any]:
             "label": subject.label,
             "probability": round(subject.probability, 4),
         }
+        if subject.zones is not None:
+            told["zones"] = list(subject.zones)
     if event.duration is not None:
         told["duration"] = round(event.duration, 3)
     return told | dict(event.more)

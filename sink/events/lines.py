@@ -6,7 +6,7 @@ from pathlib import Path
 
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.sink.events.event import Event, as_json
-from emotion_stream.sink.outputs.appender import Appender
+from emotion_stream.sink.outputs.appender import Appender, skip_to_end
 from emotion_stream.sink.results.output import Image, Result
 
 KNOWN = 4096
@@ -20,21 +20,26 @@ class EventLines:
     A file is opened to resume: a partial last line goes, and events that are among its last ones are not written
     again. Standard output and devices begin anew.
 
+    Args:
+        target: the file, or "-".
+        at_end: whether only the end of the file is read to resume it.
+
     Raises:
         EmotionError: the file cannot be written, or holds something else than events.
     """
 
     needs_image = False
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, at_end: bool = False) -> None:
+        self._at_end = at_end
         self._ids: deque[str] = deque(maxlen=KNOWN)
         self._known: set[str] = set()
         self._file = Appender(None if target == "-" else Path(target), self._resume)
 
     def _resume(self, path: Path) -> int:
         """Read the lines; returns where the last whole one ends."""
-        end = 0
         with path.open("rb") as file:
+            end = skip_to_end(file) if self._at_end else 0
             for number, line in enumerate(file, 1):
                 ends = line.endswith(b"\n")
                 try:
@@ -59,6 +64,11 @@ class EventLines:
         self._ids.append(name)
         self._known.add(name)
         return True
+
+    def follow(self, before: "EventLines") -> None:
+        """Know also the last events of the file before this one."""
+        for name in before._ids:
+            self._remember(name)
 
     def tell(self, event: Event) -> None:
         """Write an event that is not in the file yet."""

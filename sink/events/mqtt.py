@@ -99,6 +99,7 @@ class Mqtt:
         self._frames: Outbox[Result] = Outbox(MOST_FRAMES, left_out)
         self._wake = threading.Event()
         self._connected = self._greet = self._closing = self._broken = self._shared = self._known = False
+        self._slow = self._closed = False
         self._deadline = 0.0
         self._told = ""
         self._sent: dict[str, bytes] = {}
@@ -150,6 +151,10 @@ class Mqtt:
         if self._frames_wanted:
             self._frames.put(result)
 
+    def ended(self, camera: str) -> None:
+        """Its state says so from now on."""
+        self._states.ended(camera)
+
     def tell(self, event: Event) -> None:
         """Queue an event."""
         self._states.tell(event)
@@ -165,14 +170,20 @@ class Mqtt:
     def flush(self) -> None:
         """Nothing is kept on a disk."""
 
+    def finish(self) -> None:
+        """See `sink.events.event.Sender`."""
+        if not self._closing:
+            self._deadline = time.monotonic() + self._pace.leave
+            self._closing = True
+            self._wake.set()
+
     def close(self) -> None:
         """Send what waits, if that goes within a moment, and say goodbye."""
-        if self._closing:
+        if self._closed:
             return
-        self._deadline = time.monotonic() + self._pace.leave
-        self._closing = True
-        self._wake.set()
-        self._thread.join(self._pace.leave + 0.2)
+        self._closed = True
+        self.finish()
+        self._thread.join(max(0.0, self._deadline - time.monotonic()) + 0.2)
         self._unfinished()
         lost = len(self._events) + len(self._frames) + sum(sent.told for sent in self._open)
         if lost:
@@ -208,7 +219,7 @@ class Mqtt:
             log.log(NOTICE, "mqtt %s: connected again%s", self._broker.shown, more)
         else:
             log.info("mqtt %s: connected; topics begin with %s/", self._broker.shown, self._broker.prefix)
-        self._told = ""
+        self._told, self._slow = "", False
         wanted = [(self._topic("status"), 1)]
         if self._expected:
             wanted.append((self._topic("+", "state"), 1))
@@ -262,6 +273,7 @@ class Mqtt:
             )
             self._wake.clear()
             self._send()
+        self._send()  # the last states, too
         while time.monotonic() < self._deadline and self._waits():
             self._send()
             self._wake.wait(0.02)
@@ -304,6 +316,17 @@ class Mqtt:
             self._publish(self._topic(event.camera, "event"), _packed(as_json(event)), 1, told=True)
         while self._connected and self._unfinished() < AT_ONCE and (result := self._frames.pop()):
             self._publish(self._topic(result.info.camera, "frame"), _packed(result_as_json(result)), 0)
+        self._tell_of_slowness()
+
+    def _tell_of_slowness(self) -> None:
+        """Of a broker that is there, and takes less than comes: once when it begins, and once when it is over."""
+        if not self._slow and (self._events.lost or self._frames.lost):
+            self._slow = True
+            log.warning("mqtt %s: it takes less than comes: the oldest is left out", self._broker.shown)
+        elif self._slow and not (len(self._events) or len(self._frames)):
+            self._slow = False
+            lost = self._events.take_lost() + self._frames.take_lost()
+            log.log(NOTICE, "mqtt %s: it keeps up again; %d messages were left out", self._broker.shown, lost)
 
     def _tell_state(self, camera: str) -> None:
         known = self._states.state(camera)

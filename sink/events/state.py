@@ -21,6 +21,7 @@ class _Lane:
     name: str
     newest: Result | None = None
     gone: str = ""
+    ended: bool = False
     seconds: deque[tuple[int, Counter[str]]] = field(default_factory=deque)
 
 
@@ -46,7 +47,7 @@ class States:
         second = int(self._clock())
         with self._lock:
             lane = self._lane(result.info.camera)
-            lane.newest = result
+            lane.newest, lane.ended = result, False
             lane.name = self._names.get(result.info.camera, result.info.called)
             if not lane.seconds or lane.seconds[-1][0] != second:
                 lane.seconds.append((second, Counter()))
@@ -55,6 +56,11 @@ class States:
             for face in result.faces:
                 if face.confirmed:
                     counter[_label(result, face)] += 1
+
+    def ended(self, camera: str) -> None:
+        """A camera gives no more, because it was a recording; until it gives more all the same."""
+        with self._lock:
+            self._lane(camera).ended = True
 
     def tell(self, event: Event) -> None:
         """Take note of cameras that are lost and come back."""
@@ -85,7 +91,7 @@ class States:
             total: Counter[str] = Counter()
             for _, counter in lane.seconds:
                 total.update(counter)
-            name, newest, gone = lane.name, lane.newest, lane.gone
+            name, newest, gone = lane.name, lane.newest, lane.gone or ("ended" if lane.ended else "")
         online = newest is not None and not gone
         faces = newest.drawn if newest is not None and online else ()
         largest = max(faces, key=lambda face: face.box.width * face.box.height, default=None)

@@ -21,8 +21,8 @@ _MOST_ITEMS = 4096
 _MOST_TEXT = 128
 _LARGEST = 2**53
 _LATEST = 1e12
-_GONE = frozenset({"lost", "frozen", "ended"})
-"""States of a camera that gives no new picture; in the others it does, or is about to."""
+_GONE = frozenset({"lost", "frozen"})
+"""States of a camera that should give pictures, and gives none."""
 
 
 @dataclass(slots=True)
@@ -47,12 +47,13 @@ class _Person:
 
 @dataclass(slots=True)
 class _Count:
-    """What was seen since `start`."""
+    """What was seen since `start`; `zones` has the tracks that were in each zone."""
 
     start: Moment
     frames: int = 0
     tracks: set[int] = field(default_factory=set)
     emotions: dict[str, int] = field(default_factory=dict)
+    zones: dict[str, set[int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -100,8 +101,6 @@ class Watcher:
         events: list[Event] = []
         if lane is None:
             lane = self._lanes[info.camera] = _Lane(info.epoch, now, _Count(now))
-            if self._lost.get(info.camera, ("", 0))[0] == "ended":
-                events += self.camera_state(info.camera, "live", None, told_at)
         elif lane.epoch != info.epoch or now.time < lane.newest.time:
             events += self._cut(info.camera, lane, now, told_at)
             events += self._counted(info.camera, lane, lane.newest, told_at)
@@ -118,7 +117,7 @@ class Watcher:
         events += self._gone(info.camera, lane, result, told_at)
         if not result.apart:
             for face in result.faces:
-                events += self._met(info.camera, lane, face, _label(result, face), now, told_at)
+                events += self._met(info.camera, lane, face, _subject(result, face), now, told_at)
         self._count(lane.count, result)
         return events
 
@@ -136,7 +135,7 @@ class Watcher:
 
         Args:
             camera: its id.
-            state: `lost`, `frozen` and `ended` are told as `camera_lost`, `live` after them as `camera_back`.
+            state: `lost` and `frozen` are told as `camera_lost`, `live` after them as `camera_back`.
             reason: why, in a few words.
             when: since when, wall-clock seconds since 1970.
         """
@@ -183,9 +182,9 @@ class Watcher:
         return Event("face_left", camera, *about, {"reason": reason})
 
     def _met(
-        self, camera: str, lane: _Lane, face: Face, label: str, now: Moment, told_at: float
+        self, camera: str, lane: _Lane, face: Face, subject: Subject, now: Moment, told_at: float
     ) -> Iterator[Event]:
-        subject = Subject(face.track, face.box, label, face.confidence)
+        label = subject.label
         person = lane.people.get(face.track)
         if person is None:
             person = lane.people[face.track] = _Person(now, now, subject)
@@ -212,18 +211,22 @@ class Watcher:
 
     def _count(self, count: _Count, result: Result) -> None:
         count.frames += 1
-        for face in result.faces:
-            if face.confirmed:
-                label = _label(result, face)
-                count.emotions[label] = count.emotions.get(label, 0) + 1
-                if len(count.tracks) < _MOST_ITEMS:
-                    count.tracks.add(face.track)
+        for name, _ in result.info.settings.zones:
+            count.zones.setdefault(name, set())
+        for face in result.shown:
+            label = _label(result, face)
+            count.emotions[label] = count.emotions.get(label, 0) + 1
+            for tracks in (count.tracks, *(count.zones[name] for name in result.zones(face) or ())):
+                if len(tracks) < _MOST_ITEMS:
+                    tracks.add(face.track)
 
     def _counted(self, camera: str, lane: _Lane, end: Moment, told_at: float) -> Iterator[Event]:
         count = lane.count
         if count.frames:
             emotions = dict(sorted(count.emotions.items(), key=lambda item: (-item[1], item[0])))
             more = {"frames": count.frames, "people": len(count.tracks), "emotions": emotions}
+            if count.zones:
+                more["in_zones"] = {name: len(tracks) for name, tracks in count.zones.items()}
             span = max(0.0, end.time - count.start.time)
             yield Event("counts", camera, self.name(camera), count.start, told_at, None, span, more)
 
@@ -240,10 +243,12 @@ class Watcher:
                 *(_packed(p.first), _packed(p.last)),
                 *(p.subject.track, *_sides(p.subject.box), p.subject.label, p.subject.probability),
                 *(p.told, p.known, p.known_since, p.rival, p.rival_since and _packed(p.rival_since)),
+                p.subject.zones,
             ]
             for p in lane.people.values()
         ]
-        counted = [_packed(count.start), count.frames, list(count.tracks), count.emotions]
+        zones = {name: list(tracks) for name, tracks in count.zones.items()}
+        counted = [_packed(count.start), count.frames, list(count.tracks), count.emotions, zones]
         packed: bytes = msgpack.packb([_VERSION, lane.epoch, _packed(lane.newest), counted, people])
         return packed
 
@@ -257,13 +262,15 @@ class Watcher:
             return
         try:
             told = msgpack.unpackb(state, max_array_len=_MOST_ITEMS, max_map_len=_MOST_ITEMS, max_ext_len=0)
-            version, epoch, newest, (start, frames, tracks, emotions), people = told
+            version, epoch, newest, (start, frames, tracks, emotions, *more), people = told
             if version != _VERSION:
                 raise DecodeError(f"the state of events is not of version {_VERSION}")
             epoch = _text(epoch)
             count = _Count(_moment(epoch, start), whole(frames, "frames", 0, _LARGEST))
             count.tracks = {whole(track, "track", 0, _LARGEST) for track in tracks}
             count.emotions = {_text(name): whole(n, "a count", 0, _LARGEST) for name, n in emotions.items()}
+            for name, seen in (more[0] if more else {}).items():  # earlier versions knew no zones
+                count.zones[_text(name)] = {whole(track, "track", 0, _LARGEST) for track in seen}
             lane = _Lane(epoch, _moment(epoch, newest), count)
             for row in people:
                 person = _person(epoch, row)
@@ -277,6 +284,10 @@ class Watcher:
 
 def _label(result: Result, face: Face) -> str:
     return UNCERTAIN if face.uncertain else result.labels[face.label]
+
+
+def _subject(result: Result, face: Face) -> Subject:
+    return Subject(face.track, face.box, _label(result, face), face.confidence, result.zones(face))
 
 
 def _sides(box: Box) -> tuple[int, int, int, int]:
@@ -293,9 +304,13 @@ def _moment(epoch: str, packed: Any) -> Moment:
 
 
 def _person(epoch: str, row: Any) -> _Person:
-    first, last, track, x, y, width, height, label, probability, told, known, since, rival, rival_since = row
+    first, last, track, x, y, width, height, label, probability, *rest = row
+    told, known, since, rival, rival_since, *more = rest
+    zones = tuple(map(_text, more[0])) if more and more[0] is not None else None
     box = Box(*(whole(side, "a box", -2 * MAX_SIDE, 2 * MAX_SIDE) for side in (x, y, width, height)))
-    subject = Subject(whole(track, "track", 0, _LARGEST), box, _text(label), real(probability, "label", 0, 1))
+    subject = Subject(
+        whole(track, "track", 0, _LARGEST), box, _text(label), real(probability, "label", 0, 1), zones
+    )
     began = None if rival_since is None else _moment(epoch, rival_since)
     times = _moment(epoch, first), _moment(epoch, last)
     return _Person(*times, subject, bool(told), _text(known), _number(since), _text(rival), began)

@@ -77,6 +77,7 @@ class Webhook:
         self._newest: tuple[str, Image] | None = None
         self._leaving = threading.Event()
         self._deadline = 0.0
+        self._closed = False
         self._post: Post | None = None
         self._told = ""
         self._unsent = 0
@@ -100,14 +101,20 @@ class Webhook:
     def flush(self) -> None:
         """Nothing is kept on a disk."""
 
+    def finish(self) -> None:
+        """See `sink.events.event.Sender`."""
+        if not self._leaving.is_set():
+            self._deadline = time.monotonic() + self._pace.leave
+            self._leaving.set()
+            self._box.close()
+
     def close(self) -> None:
         """Send what waits, if that goes within a moment."""
-        if self._leaving.is_set():
+        if self._closed:
             return
-        self._deadline = time.monotonic() + self._pace.leave
-        self._leaving.set()
-        self._box.close()
-        self._thread.join(self._pace.leave)
+        self._closed = True
+        self.finish()
+        self._thread.join(max(0.0, self._deadline - time.monotonic()))
         if (post := self._post) is not None:
             post.abort()
         self._thread.join(0.2)
@@ -165,7 +172,10 @@ class Webhook:
             self._say("refuses", f"it answered {status}{also}: what it refuses is left out")
             self._left_out(count)
         else:
-            self._say()
+            if self._told != "slow" or len(self._box) < MOST_AT_ONCE:
+                self._say()
+            if self._box.lost:
+                self._say("slow", "it takes less than comes: the oldest is left out")
         return ""
 
     def _say(self, state: str = "", trouble: str = "") -> None:
@@ -175,5 +185,6 @@ class Webhook:
         elif self._told and not state:
             lost = self._box.take_lost()
             more = f"; {lost} events were left out" if lost else ""
-            log.log(NOTICE, "webhook %s: it answers again%s", self._hook.shown, more)
+            again = "keeps up" if self._told == "slow" else "answers"
+            log.log(NOTICE, "webhook %s: it %s again%s", self._hook.shown, again, more)
         self._told = state

@@ -1,3 +1,3 @@
 """The outputs that write files and tables."""
 
-__all__ = ["appender", "csv_table", "faces", "images", "jsonl", "sqlite", "video"]
+__all__ = ["appender", "blocks", "csv_table", "faces", "images", "jsonl", "sqlite", "video"]

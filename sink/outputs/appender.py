@@ -3,20 +3,38 @@
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from emotion_stream.shared.errors import EmotionError
 
 SYNC_EVERY = 1.0
 """Seconds between two waits for the disk; the operating system gets everything at each flush."""
 _BUFFER = 1 << 16
+END = 1 << 20
+"""Bytes at the end of a large file that tell what it holds last."""
+_NEWEST = 16
 
 
 class OutputClosed(EmotionError):
     """Whoever read our output went away: a reason to end, not a failure (exit code 0)."""
 
     exit_code = 0
+
+
+def skip_to_end(file: BinaryIO) -> int:
+    """Go to the first line that begins in the last END bytes of a file, and return where that is."""
+    if file.seek(0, os.SEEK_END) <= END:
+        return file.seek(0)
+    file.seek(-END, os.SEEK_END)
+    file.readline()
+    return file.tell()
+
+
+def newest(last: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+    """Of the last frames of each (camera, epoch), those that were begun lately. Pure."""
+    return dict(list(last.items())[-_NEWEST:])
 
 
 class Appender:

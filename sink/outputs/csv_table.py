@@ -8,7 +8,7 @@ from typing import Any
 
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.sink.drawing.draw import COLOURS
-from emotion_stream.sink.outputs.appender import Appender
+from emotion_stream.sink.outputs.appender import Appender, newest, skip_to_end
 from emotion_stream.sink.results.output import ANALYZED, DETAILS, NAME, Image, Result, as_json, details
 
 FRAME_COLUMNS = (
@@ -56,11 +56,19 @@ def is_ours(path: Path) -> bool:
     return _START.startswith(head)
 
 
+class OtherLabels(EmotionError):
+    """A table has no columns for the labels of a result."""
+
+
 class CsvTable:
     """Writes rows to a file, UTF-8, one line each, with a heading.
 
     A file is opened to resume: a partial last line goes, and the other rows of its frame with it; of each (camera,
     epoch) only results after the last one in the file are written. Pipes and devices begin anew.
+
+    Args:
+        target: the file.
+        at_end: whether only the end of the file is read to resume it: what it holds is in order.
 
     Raises:
         EmotionError: the file cannot be written, or holds something else than results.
@@ -68,8 +76,9 @@ class CsvTable:
 
     needs_image = False
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, *, at_end: bool = False) -> None:
         self._path = target
+        self._at_end = at_end
         self._labels: tuple[str, ...] | None = None
         self._detailed = True
         self._last: dict[tuple[str, str], int] = {}
@@ -81,7 +90,7 @@ class CsvTable:
             raise self._foreign(1)
         whole = at = 0
         with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(iter(file.readline, b""), 1):
                 if not line.endswith(b"\n"):
                     break
                 at += len(line)
@@ -94,6 +103,9 @@ class CsvTable:
                         named = row[len(_FIXED) : (len(_FIXED) + end) // 2]
                         self._labels = tuple(name.removeprefix(PREFIX) for name in named)
                         whole = at
+                        if self._at_end:
+                            whole = at = max(at, skip_to_end(file))
+                            file.seek(at)
                         continue
                     told = dict(zip(_FIXED, row, strict=False))
                     key, seq = (told["camera"], told["epoch"]), int(told["seq"])
@@ -118,9 +130,13 @@ class CsvTable:
             self._labels = result.labels or tuple(COLOURS)
             self._file.write(_heading(self._labels))
         if result.faces and result.labels != self._labels:
-            raise EmotionError(f"{self._path} holds results of a model with other labels: choose another file")
+            raise OtherLabels(f"{self._path} holds results of a model with other labels: choose another file")
         self._last[key] = info.seq
         self._file.write(_lines(rows(result, len(self._labels), self._detailed)))
+
+    def follow(self, before: "CsvTable") -> None:
+        """Know also what the file before this one holds at its end."""
+        self._last = newest(before._last) | self._last
 
     def flush(self) -> None:
         """Hand all rows to the operating system."""

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from emotion_stream.shared.messages.types import Box
+from emotion_stream.sink.outputs.blocks import room, rounded
 from emotion_stream.sink.outputs.images import comment, folder, make_folder, marked, store
 from emotion_stream.sink.results.output import Image, Result
 
@@ -27,7 +28,7 @@ SIDE = 144
 SMALLEST = 20
 """Pixels; of smaller faces nothing can be seen."""
 QUALITY = 88
-_NAME = re.compile(r"(\w+)-([0-9]{4})-([0-9]+)-([0-9]+)-([0-9]+)\.jpg")
+NAME = re.compile(r"(\w+)-([0-9]{4})-([0-9]+)-([0-9]+)-([0-9]+)\.jpg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,9 @@ class Choice:
 class Faces:
     """Keeps the surest faces in a folder; those of a killed run stay, and count.
 
+    Attributes:
+        size: bytes that its pictures have taken since it began, without those that have gone.
+
     Raises:
         EmotionError: the folder cannot be made.
     """
@@ -86,6 +90,7 @@ class Faces:
     needs_image = True
 
     def __init__(self, directory: Path) -> None:
+        self.size = 0
         self._directory = directory
         make_folder(directory)
         self._choice = Choice(load(directory))
@@ -105,8 +110,11 @@ class Faces:
                 continue
             place = folder(self._directory, info.camera)
             make_folder(place)
-            store(place / sample.name, marked(cut(image, face.box), f"{info.epoch} {info.seq}".encode()))
+            jpeg = marked(cut(image, face.box), f"{info.epoch} {info.seq}".encode())
+            store(place / sample.name, jpeg)
+            self.size += rounded(len(jpeg))
             if other is not None and other.name != sample.name:
+                self.size -= room(place / other.name)
                 with contextlib.suppress(OSError):
                     (place / other.name).unlink()
 
@@ -140,7 +148,7 @@ def paths(directory: Path) -> dict[Sample, Path]:
     for place in sorted(p for p in directory.glob("*") if p.is_dir() and not p.is_symlink()):
         camera = place.name[1:] if place.name in ("_.", "_..") else place.name
         for path in sorted(place.iterdir()):
-            match = _NAME.fullmatch(path.name)
+            match = NAME.fullmatch(path.name)
             if match and not path.is_symlink() and path.is_file() and comment(path) is not None:
                 emotion, confidence, track, seq, time = match.groups()
                 about = int(confidence) / 1000, int(track), int(seq), int(time) / 1000

@@ -9,19 +9,27 @@ import cv2
 
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.types import FrameInfo
+from emotion_stream.shared.words.words import ENGLISH, Words
 from emotion_stream.sink.drawing.draw import Rate, annotate
+from emotion_stream.sink.outputs.blocks import rounded
 from emotion_stream.sink.results.output import Image, Result
 
 MARK = b"emotion-stream "
 """Begins the comment in every JPEG written here; epoch and seq follow."""
 QUALITY = 90
 _START = b"\xff\xd8\xff\xfe"
-_NAME = re.compile(r"(?:[0-9]{8,}(?:-[A-Za-z0-9_.-]+)?\.jpg|\.[0-9]{8,}(?:-[A-Za-z0-9_.-]+)?\.jpg\.part)")
+NAME = re.compile(r"(?:[0-9]{8,}(?:-[A-Za-z0-9_.-]+)?\.jpg|\.[0-9]{8,}(?:-[A-Za-z0-9_.-]+)?\.jpg\.part)")
+"""What pictures written here are called, unfinished ones included."""
 
 
 def folder(directory: Path, camera: str) -> Path:
     """The folder of a camera. Pure."""
     return directory / (f"_{camera}" if camera in (".", "..") else camera)
+
+
+def camera_of(folder: Path) -> str:
+    """The camera whose folder this is. Pure."""
+    return folder.name[1:] if folder.name in ("_.", "_..") else folder.name
 
 
 def comment(path: Path) -> bytes | None:
@@ -45,11 +53,13 @@ def written(directory: Path) -> list[Path]:
         p
         for each in folders
         for p in each.iterdir()
-        if _NAME.fullmatch(p.name)
-        and p.is_file()
-        and not p.is_symlink()
-        and (comment(p) is not None or (p.suffix == ".part" and p.stat().st_size == 0))
+        if NAME.fullmatch(p.name) and p.is_file() and not p.is_symlink() and is_ours(p)
     ]
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a picture carries our mark, or is the empty beginning of one."""
+    return comment(path) is not None or (path.suffix == ".part" and path.stat().st_size == 0)
 
 
 def remove(directory: Path) -> None:
@@ -72,15 +82,20 @@ class Images:
     Each appears whole or not at all. `<seq>` has eight digits; where a live camera was started again and counts
     from 0 once more, later epochs get `<seq>-<epoch>.jpg`.
 
+    Attributes:
+        size: bytes that its pictures have taken since it began.
+
     Raises:
         EmotionError: the folder cannot be made.
     """
 
     needs_image = True
 
-    def __init__(self, directory: Path, notice: str = "") -> None:
+    def __init__(self, directory: Path, notice: str = "", words: Words = ENGLISH) -> None:
+        self.size = 0
         self._directory = directory
         self._notice = notice
+        self._words = words
         self._rates: dict[str, Rate] = {}
         make_folder(directory)
 
@@ -102,12 +117,14 @@ class Images:
             there = comment(path)
         if there == mark:
             return
-        drawn = annotate(image, result, fps, result.notice(self._notice))
+        drawn = annotate(image, result, fps, result.notice(self._notice), words=self._words)
         done, data = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         if not done:
             raise EmotionError(f"cannot write {path}: the picture cannot be encoded")
         make_folder(place)
-        store(path, marked(data.tobytes(), mark))
+        whole = marked(data.tobytes(), mark)
+        store(path, whole)
+        self.size += rounded(len(whole))
 
     def flush(self) -> None:
         """Nothing to do: each picture goes to the operating system at once."""

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from emotion_stream.shared.errors import EmotionError
-from emotion_stream.sink.outputs.appender import Appender
+from emotion_stream.sink.outputs.appender import Appender, newest, skip_to_end
 from emotion_stream.sink.results.output import Image, Result, as_json
 
 _START = b'{"camera"'
@@ -16,20 +16,25 @@ class JsonLines:
     A file is opened to resume: a partial last line goes, and of each (camera, epoch) only results after the
     last one in the file are written. Standard output and devices begin anew.
 
+    Args:
+        target: the file, or "-".
+        at_end: whether only the end of the file is read to resume it: what it holds is in order.
+
     Raises:
         EmotionError: the file cannot be written, or holds something else than results.
     """
 
     needs_image = False
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, at_end: bool = False) -> None:
+        self._at_end = at_end
         self._last: dict[tuple[str, str], int] = {}
         self._file = Appender(None if target == "-" else Path(target), self._resume)
 
     def _resume(self, path: Path) -> int:
         """Read the lines; returns where the last whole one ends."""
-        whole = 0
         with path.open("rb") as file:
+            whole = skip_to_end(file) if self._at_end else 0
             for number, line in enumerate(file, 1):
                 ends = line.endswith(b"\n")
                 try:
@@ -55,6 +60,10 @@ class JsonLines:
             return
         self._last[key] = info.seq
         self._file.write(json.dumps(as_json(result), separators=(", ", ": ")).encode() + b"\n")
+
+    def follow(self, before: "JsonLines") -> None:
+        """Know also what the file before this one holds at its end."""
+        self._last = newest(before._last) | self._last
 
     def flush(self) -> None:
         """Hand all lines to the operating system."""

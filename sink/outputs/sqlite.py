@@ -107,6 +107,8 @@ class Sqlite:
         except sqlite3.Error as e:
             raise self._failed(e) from e
         try:
+            # Only a database that is still empty takes this: its file can then become smaller, in small steps.
+            self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             # The mark is written before there is a write-ahead log, so that it is in the file itself.
             self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             self._db.execute("PRAGMA journal_mode = WAL")

@@ -11,6 +11,7 @@ import numpy as np
 
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.types import FrameInfo, Mode
+from emotion_stream.shared.words.words import ENGLISH, Words
 from emotion_stream.sink.drawing.draw import Rate, annotate, plate
 from emotion_stream.sink.outputs.fragments import trim
 from emotion_stream.sink.outputs.sound import add_sound
@@ -63,6 +64,8 @@ class Video:
         fps: constant frame rate instead of media time.
         threads: threads of the encoder.
         notice: a line shown in every picture.
+        words: the language of what is drawn.
+        part: the first file that may be begun: where others were, numbers go on.
     """
 
     needs_image = True
@@ -75,13 +78,19 @@ class Video:
         fps: float | None = None,
         threads: int = 1,
         notice: str = "",
+        words: Words = ENGLISH,
+        part: int = 1,
     ) -> None:
         self._target = target
         self._notice = notice
+        self._words = words
+        self._part = part
         self._many = many
         self._fps = fps
         self._threads = threads
         self._clips: dict[str, _Clip] = {}
+        self._before: dict[str, dict[str, int]] = {}
+        self._ends: dict[str, dict[str, int]] = {}
 
     def write(self, result: Result, image: Image | None) -> None:
         """Add the frame to its camera's clip, which begins with its first frame."""
@@ -89,8 +98,13 @@ class Video:
         clip = self._clips.get(camera)
         if clip is None:
             name = camera if self._many or self._clips else None
-            clip = self._clips[camera] = _Clip(self._target, name, self._fps, self._threads, self._notice)
+            how = self._target, name, self._fps, self._threads, self._notice, self._words, self._part
+            clip = self._clips[camera] = _Clip(*how, self._before.get(camera))
         clip.write(result, image)
+
+    def follow(self, before: "Video") -> None:
+        """Know also which frames the clips of this one, which is closed, hold."""
+        self._before = before._ends
 
     def flush(self) -> None:
         """Nothing to do: each packet goes to the operating system as it is encoded.
@@ -115,6 +129,7 @@ class Video:
             EmotionError: one could not be finished; the others are.
         """
         clips, self._clips = self._clips, {}
+        self._ends |= {camera: clip.last for camera, clip in clips.items()}
         failures = []
         for clip in clips.values():
             try:
@@ -128,20 +143,32 @@ class Video:
 class _Clip:
     """The clip of one camera."""
 
-    def __init__(self, target: Path, name: str | None, fps: float | None, threads: int, notice: str) -> None:
+    def __init__(
+        self,
+        target: Path,
+        name: str | None,
+        fps: float | None,
+        threads: int,
+        notice: str,
+        words: Words,
+        part: int,
+        last: dict[str, int] | None,
+    ) -> None:
         self._target = target
         self._notice = notice
+        self._words = words
+        self._part = part
         self._name = name
         self._fps = fps
         self._threads = threads
         self._encoder: _Encoder | None = None
-        self._last: dict[str, int] = {}
+        self.last: dict[str, int] = last or {}
         self._waiting: deque[tuple[Result, float | None]] = deque()
         self._rate = Rate()
         self._media_time: float | None = None
         self._time = 0.0
         self._step = 1 / fps if fps else _DEFAULT_STEP
-        self._looked_back = False
+        self._looked_back = last is not None
         self._first: FrameInfo | None = None
         self._heard: float | None = None
 
@@ -150,9 +177,9 @@ class _Clip:
         if not self._looked_back:
             self._looked_back = True
             self._look_back(result)
-        if info.seq <= self._last.get(info.epoch, -1):
+        if info.seq <= self.last.get(info.epoch, -1):
             return
-        self._last = {info.epoch: info.seq}
+        self.last = {info.epoch: info.seq}
         fps = self._rate.update(info.captured_at + result.latency)
         if self._encoder is None:
             if image is None and not info.width and len(self._waiting) < _MAX_WAITING:
@@ -167,19 +194,19 @@ class _Clip:
         if result.info.mode != "lossless":
             return
         part = 1
-        while (path := part_path(self._target, self._name, part)).exists():
+        while (path := part_path(self._target, self._name, part)).exists() or part < self._part:
             try:
                 with av.open(str(path)) as container:
                     mark, epoch, seq = container.metadata.get("comment", "").split(" ")
                     frames = sum(1 for packet in container.demux(video=0) if packet.size)
                 if mark == MARK and epoch == result.info.epoch:
-                    self._last[epoch] = max(self._last.get(epoch, -1), int(seq) + frames - 1)
+                    self.last[epoch] = max(self.last.get(epoch, -1), int(seq) + frames - 1)
             except (av.FFmpegError, OSError, ValueError):
                 pass  # killed before its first frame, or not ours
             part += 1
 
     def _start(self, result: Result, size: tuple[int, int]) -> None:
-        part = 1
+        part = self._part
         while (path := part_path(self._target, self._name, part)).exists():
             part += 1
         first = self._waiting[0][0].info if self._waiting else result.info
@@ -193,7 +220,10 @@ class _Clip:
     def _encode(self, result: Result, image: Image | None, fps: float | None) -> None:
         assert self._encoder is not None
         size, notice = self._encoder.size, result.notice(self._notice)
-        drawn = plate(*size, result, fps, notice) if image is None else annotate(image, result, fps, notice)
+        if image is None:
+            drawn = plate(*size, result, fps, notice, self._words)
+        else:
+            drawn = annotate(image, result, fps, notice, words=self._words)
         self._encoder.write(drawn, self._place(result.info.media_time))
 
     def _place(self, media_time: float) -> float:

@@ -1,12 +1,17 @@
 """Outputs that people watch while it runs: they are also told how the pipeline does."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from redis.exceptions import ResponseError
+
 from emotion_stream.shared.messages.signal import Signal
 from emotion_stream.shared.messages.types import FrameInfo
+from emotion_stream.shared.streams.shard import Streams
 from emotion_stream.sink.results.history import Histories
+from emotion_stream.sink.results.kept import Kept
 from emotion_stream.sink.results.output import Output
 from emotion_stream.sink.results.stats import Stats
 
@@ -20,12 +25,24 @@ class Report:
         lag: seconds that the stages are behind what is captured.
         ended: cameras whose source has ended and all of whose frames are shown.
         signals: how each camera does, as its producer tells it.
+        kept: what is kept of the results; None: they are not kept in order.
     """
 
     stats: Stats
     lag: float
     ended: Collection[str]
     signals: Mapping[str, Signal] = field(default_factory=dict)
+    kept: Kept | None = None
+
+
+def behind(streams: Streams, hops: Iterable[tuple[str, str]]) -> float:
+    """Seconds that groups are behind, one after the other; `hops`: stream and group. A stream that does not exist
+    counts nothing."""
+    seconds = 0.0
+    for stream, group in hops:
+        with suppress(ResponseError):
+            seconds += streams.lag(stream, group).seconds
+    return seconds
 
 
 @runtime_checkable
@@ -34,6 +51,17 @@ class Remembering(Protocol):
 
     def remember(self, histories: Histories) -> None:
         """Called once, after it was opened; the sink goes on writing there."""
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """An output that keeps the files of the others in order."""
+
+    def look(self) -> None:
+        """Remove what has to go. Takes a fraction of a second."""
+
+    def kept(self) -> Kept:
+        """What there is now."""
 
 
 @runtime_checkable

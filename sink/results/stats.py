@@ -9,6 +9,7 @@ import msgpack
 
 from emotion_stream.shared.errors import DecodeError
 from emotion_stream.shared.messages.bounds import real, whole
+from emotion_stream.sink.results.kept import Kept, from_dict
 from emotion_stream.sink.results.output import Result
 
 LOWEST, HIGHEST = 1e-4, 3600.0
@@ -41,6 +42,7 @@ class Stats:
         dropped: tombstones by reason.
         cameras: frames shown of each camera.
         events: events told, by their kind.
+        kept: what is kept of the results, as of lately; None: they are not kept in order.
         latencies: frames by histogram bucket; only buckets that are not empty.
         first_captured_at, last_shown_at: wall-clock seconds since 1970; None before the first frame.
     """
@@ -54,6 +56,7 @@ class Stats:
     dropped: dict[str, int] = field(default_factory=dict)
     cameras: dict[str, int] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=dict)
+    kept: Kept | None = None
     latencies: dict[int, int] = field(default_factory=dict)
     first_captured_at: float | None = None
     last_shown_at: float | None = None
@@ -121,11 +124,13 @@ class Stats:
             "missing": self.missing,
             "duplicates": self.duplicates,
             "events": dict(sorted(self.events.items())),
+            "kept": self.kept and self.kept.as_dict(),
         }
 
     def to_bytes(self) -> bytes:
         """A few kilobytes at the most, so that it can be stored with every acknowledgement."""
         body: dict[str, object] = {name: getattr(self, name) for name in (*_COUNTS, *_NAMED, *_TIMES)}
+        body["kept"] = self.kept and self.kept.as_dict()
         packed: bytes = msgpack.packb(body | {"v": _VERSION, "latencies": list(self.latencies.items())})
         return packed
 
@@ -148,6 +153,7 @@ class Stats:
                 whole(i, "latency", 0, _BUCKETS - 1): whole(n, "latencies", 0, _MAX_COUNT)
                 for i, n in body["latencies"]
             }
+            values["kept"] = from_dict(body.get("kept"))
             return Stats(**values)
         except DecodeError:
             raise

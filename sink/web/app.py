@@ -1,5 +1,6 @@
 """The interface behind the page, and the page itself."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator
 from datetime import UTC, datetime
@@ -9,11 +10,13 @@ from fastapi import FastAPI, HTTPException, Path, Query, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
 from emotion_stream import __version__
+from emotion_stream.shared.errors import EmotionError
 from emotion_stream.sink.outputs.csv_table import as_csv
 from emotion_stream.sink.results.history import MOST_POINTS
 from emotion_stream.sink.results.output import Result, as_json
+from emotion_stream.sink.web.areas import Keep, told
 from emotion_stream.sink.web.flight import Flight, Flights
-from emotion_stream.sink.web.http.assets import Asset
+from emotion_stream.sink.web.http.assets import Pages
 from emotion_stream.sink.web.http.paths import is_proxied
 from emotion_stream.sink.web.hub import Hub, Lane
 from emotion_stream.sink.web.live import (
@@ -29,10 +32,11 @@ from emotion_stream.sink.web.live import (
     follow,
     written,
 )
-from emotion_stream.sink.web.model import CameraHistory, CameraStatus, RunStatus
+from emotion_stream.sink.web.model import Areas, CameraHistory, CameraStatus, RunStatus, Saved
 from emotion_stream.sink.web.pictures import SNAPSHOT_QUALITY, Gallery
 
-ABOUT = """What the page shows, for programs. Nothing here changes anything.
+ABOUT = """What the page shows, for programs. Nothing here changes anything, but for the areas of a camera where
+the run was started with `--editable`.
 
 Where a token is needed, send it as `Authorization: Bearer TOKEN` or as `?token=TOKEN`."""
 RECORDS = "application/octet-stream"
@@ -53,8 +57,9 @@ def make_app(
     gallery: Gallery,
     bell: Callable[[], Bell],
     seats: Seats,
-    assets: dict[str, Asset],
+    pages: Pages,
     root_path: str = "",
+    keep: Keep | None = None,
 ) -> FastAPI:
     """The application; all of it runs in one event loop.
 
@@ -62,6 +67,7 @@ def make_app(
         bell: gives that loop's bell.
         seats: for the streams that may be open at once.
         root_path: below which path a proxy serves all this, "" or "/path".
+        keep: saves the areas of a camera; None where nobody may.
     """
     app = FastAPI(
         title="Emotion Stream",
@@ -87,10 +93,14 @@ def make_app(
         content: AsyncGenerator[bytes] = written(follow(hub, gallery, bell(), wish, flight), form, before, flight)
         return LiveResponse(content, kind, seats)
 
+    def language(request: Request) -> str:
+        return request.headers.get("accept-language", "")
+
     def asset(name: str, request: Request) -> Response:
-        if name not in assets:
+        found = pages.find(name, language(request))
+        if found is None:
             raise HTTPException(404, "there is no such file")
-        return assets[name].response(request.headers.get("if-none-match", ""))
+        return found.response(request.headers.get("if-none-match", ""))
 
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:
@@ -135,6 +145,24 @@ def make_app(
         told = hub.histories.told(camera, start, end, points)
         return CameraHistory.model_validate(told or {"camera": camera})
 
+    @app.put("/api/areas", summary="Save the areas of a camera")
+    async def areas(
+        camera: Annotated[str, Query(description="name of a camera", max_length=64)], areas: Areas
+    ) -> Saved:
+        """In place of those that the settings file has now. They are in force as soon as the producer has read the
+        file again, a moment later. Only where the run was started with `--editable`, which needs the token."""
+        known(camera)
+        if keep is None:
+            raise HTTPException(403, "areas are saved by a run that was started with --editable")
+        try:
+            ignore, zones = told(areas)
+        except ValueError as e:
+            raise HTTPException(422, str(e)) from e
+        try:
+            return Saved(file=await asyncio.to_thread(keep, camera, ignore, zones))
+        except EmotionError as e:
+            raise HTTPException(409, str(e)) from e
+
     @app.get("/api/events", response_class=Response, responses=_is(EVENTS), summary="Results as they come")
     async def events(camera: Cameras = None, fps: Fps = 30.0, viewer: Viewer = "") -> Response:
         """Server-sent events. `result`: a frame, in the form of the JSON lines; `status`: as `/api/run`, once a
@@ -173,20 +201,22 @@ def make_app(
         return Response(status_code=204)
 
     @app.get("/stream/{camera}.mjpg", response_class=Response, responses=_is(MJPEG), summary="Live pictures")
-    async def stream(camera: Camera, width: Width = 0, fps: Fps = 30.0) -> Response:
+    async def stream(request: Request, camera: Camera, width: Width = 0, fps: Fps = 30.0) -> Response:
         """Motion JPEG with the faces drawn in, as an `<img>` or a video player shows it; a slow viewer skips
         frames."""
-        wish = Wish(frozenset([known(camera).name]), False, True, width, fps, annotated=True)
+        words = pages.words(language(request))
+        wish = Wish(frozenset([known(camera).name]), False, True, width, fps, annotated=words)
         return live(wish, as_part, MJPEG, f"--{BOUNDARY}\r\n".encode())
 
     @app.get("/snapshot/{camera}.jpg", response_class=Response, responses=_is("image/jpeg"), summary="A picture")
-    async def snapshot(camera: Camera, width: Width = 0) -> Response:
+    async def snapshot(request: Request, camera: Camera, width: Width = 0) -> Response:
         """The newest annotated picture; up to a second old when nobody has looked for a while."""
         shot = known(camera).shot
         hub.glance()
         if shot is None:
             raise HTTPException(503, f"there is no picture of {camera} yet", {"Retry-After": "1"})
-        jpeg = await gallery.jpeg(shot, width, annotated=True, quality=SNAPSHOT_QUALITY)
+        words = pages.words(language(request))
+        jpeg = await gallery.jpeg(shot, width, annotated=words, quality=SNAPSHOT_QUALITY)
         at = datetime.fromtimestamp(shot.result.info.captured_at, UTC)
         return Response(
             jpeg, media_type="image/jpeg", headers=_named(f"{camera}-{at:%Y%m%d-%H%M%S}.jpg", "inline")

@@ -10,14 +10,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
+from emotion_stream.shared.messages.areas import polygon_text
 from emotion_stream.shared.messages.signal import Signal
 from emotion_stream.shared.messages.types import FrameInfo, Mode
 from emotion_stream.sink.events.event import Event
 from emotion_stream.sink.results.history import Histories
 from emotion_stream.sink.results.monitor import Report
 from emotion_stream.sink.results.output import Image, Result
-from emotion_stream.sink.web.model import CameraStatus, Latency, RunStatus
+from emotion_stream.sink.tracking.posters import Offer, Posters
+from emotion_stream.sink.web.model import CameraStatus, KeptStatus, Latency, Poster, RunStatus
 from emotion_stream.sink.web.timeline import Point, Timeline
 
 RECENT = 10.0
@@ -69,6 +72,7 @@ class Lane:
     told: int = 0
     ended: bool = False
     signal: Signal | None = None
+    offers: tuple[Offer, ...] = ()
     place: int | None = None
     begun: float = field(default_factory=time.time)
     ended_at: float = 0.0
@@ -76,9 +80,17 @@ class Lane:
 
 class Hub:
     """The newest results and pictures of all cameras. `cameras` are shown before their first frame comes. Cameras
-    stand in the order that their producers tell, those without a place behind them by name."""
+    stand in the order that their producers tell, those without a place behind them by name. `posters` watches for
+    faces that never change; `editable`: whether viewers may save areas."""
 
-    def __init__(self, cameras: Sequence[str] = (), notice: str = "", clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        cameras: Sequence[str] = (),
+        notice: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        posters: Posters | None = None,
+        editable: bool = False,
+    ):
         self._clock = clock
         self._lock = threading.Lock()
         self._lanes = {name: Lane(name, place=n) for n, name in enumerate(cameras)}
@@ -86,6 +98,8 @@ class Hub:
         self._kept_faces = 0
         self._report: Report | None = None
         self.notice = notice
+        self._posters = posters
+        self._editable = editable
         self._watchers = 0
         self._asked_at = -math.inf
         self._labels: tuple[str, ...] = ()
@@ -111,8 +125,10 @@ class Hub:
         """Make this the newest of its camera; without an image, the last picture stays."""
         now = self._clock()
         failed = result.outcome.status != "ok"
+        offers = self._posters.see(result, image) if self._posters else None
         with self._lock:
             lane = self._lane(result.info.camera)
+            lane.offers = lane.offers if offers is None else offers
             self._hear(lane, now)
             lane.number += 1
             lane.frames += 1
@@ -165,12 +181,17 @@ class Hub:
                     lane.ended_at = time.time()
                 lane.ended = name in report.ended
                 lane.signal = report.signals.get(name, lane.signal)
+                if self._posters and lane.signal is not None and lane.signal.state == "frozen":
+                    self._posters.forget(name)  # everything stands still, not only posters
+                    lane.offers = ()
         self.changed()
 
     def let_go(self, camera: str) -> None:
         """This camera is gone from the page. What it has shown lately can still be downloaded."""
         with self._lock:
             self._lanes.pop(camera, None)
+        if self._posters:
+            self._posters.forget(camera)
         self.changed()
 
     @property
@@ -294,6 +315,8 @@ class Hub:
                 frames=sum(camera.frames for camera in cameras),
                 dropped=sum(camera.dropped for camera in cameras),
                 viewers=self._watchers,
+                editable=self._editable,
+                kept=_kept(report),
                 cameras=cameras,
             )
 
@@ -322,8 +345,22 @@ class Hub:
             dropped=sum(lane.dropped.values()) + lane.missing,
             reasons={**lane.dropped, **({"missing": lane.missing} if lane.missing else {})},
             faces=len(lane.result.shown) if lane.result else 0,
+            ignore=[polygon_text(polygon) for polygon in info.settings.ignore] if info else [],
+            zones={name: polygon_text(polygon) for name, polygon in info.settings.zones} if info else {},
+            posters=[
+                Poster(track=offer.track, seconds=round(offer.seconds, 1), area=polygon_text(offer.area))
+                for offer in lane.offers
+            ],
             notice=lane.result.notice("") if lane.result else "",
         )
+
+
+def _kept(report: Report | None) -> KeptStatus | None:
+    """What is kept of the results; of the file that goes next its name, not where it lies."""
+    if report is None or report.kept is None:
+        return None
+    told = report.kept.as_dict()
+    return KeptStatus.model_validate(told | {"next": PurePath(told["next"]).name})
 
 
 def _recall(lane: Lane, histories: Histories) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from emotion_stream.shared.words.words import Words
 from emotion_stream.sink.events.event import as_json as event_as_json
 from emotion_stream.sink.results.output import Result, as_json
 from emotion_stream.sink.web.flight import Flight
@@ -37,15 +38,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a viewer wants: cameras (none named: all), how wide pictures are at the most, how often, and whether
-    faces are drawn in them."""
+    """What a viewer wants: cameras (none named: all), how wide pictures are at the most, how often, and in which
+    language faces are drawn in them; None: they are clean."""
 
     cameras: frozenset[str] = frozenset()
     results: bool = True
     pictures: bool = False
     width: int = 0
     fps: float = 30.0
-    annotated: bool = False
+    annotated: Words | None = None
 
     def includes(self, lane: Lane) -> bool:
         """Whether the viewer wants this camera."""
@@ -127,7 +128,7 @@ class _Follower:
     def forlorn(self) -> bool:
         """Whether the only camera that the viewer wants has gone."""
         wanted = self.wish.cameras
-        return self.wish.annotated and bool(wanted) and not any(self.hub.find(name) for name in wanted)
+        return self.wish.annotated is not None and bool(wanted) and not any(self.hub.find(name) for name in wanted)
 
     def due(self, now: float, over: bool) -> tuple[list[tuple[Lane, _Seen]], float]:
         """The cameras with news whose turn it is, and the seconds until the turn of the next."""

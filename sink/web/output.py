@@ -6,10 +6,13 @@ from dataclasses import replace
 
 from emotion_stream.shared.messages.types import FrameInfo
 from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.words.words import Words
 from emotion_stream.sink.events.event import Event
 from emotion_stream.sink.results.history import Histories
 from emotion_stream.sink.results.monitor import Report
 from emotion_stream.sink.results.output import Image, Result
+from emotion_stream.sink.tracking.posters import Posters
+from emotion_stream.sink.web.areas import keeper
 from emotion_stream.sink.web.http.address import Address, access, bind, settle, tell, untold, urls
 from emotion_stream.sink.web.hub import Hub
 from emotion_stream.sink.web.server import WebServer
@@ -33,6 +36,7 @@ class Web:
         options: WebOptions,
         cameras: Sequence[str] = (),
         notice: str = "",
+        words: Words | None = None,
         announce: bool = False,
     ) -> None:
         """
@@ -41,6 +45,7 @@ class Web:
             options: who may look.
             cameras: shown before their first frame.
             notice: told to everybody who looks; empty: nothing.
+            words: the language; None: that of each browser.
             announce: whether this process is no part of a run, so that it prints the page's URL itself, with its
                 token if that was made here, to standard error.
         """
@@ -48,9 +53,19 @@ class Web:
         sock = bind(address)
         self.address = replace(address, port=int(sock.getsockname()[1]))
         self.urls = urls(self.address, untold(given, options), options.web_published)
-        self._hub = Hub(cameras, notice)
+        keep = keeper(options.areas_file) if options.editable else None
+        posters = Posters(options.poster_after)
+        self._hub = Hub(cameras, notice, posters=posters, editable=options.editable)
         root_path = options.web_root_path.rstrip("/")
-        self._server = WebServer(self._hub, sock, access(options, self.address), options.web_viewers, root_path)
+        self._server = WebServer(
+            self._hub,
+            sock,
+            access(options, self.address),
+            options.web_viewers,
+            root_path,
+            words,
+            keep,
+        )
         self._alone = announce
         self._server.start()
         log.debug("the web page is served on %s", self.address)

@@ -7,6 +7,7 @@ from functools import partial
 
 import cv2
 
+from emotion_stream.shared.words.words import ENGLISH, Words
 from emotion_stream.sink.drawing.draw import annotate, plate
 from emotion_stream.sink.drawing.resize import resized
 from emotion_stream.sink.results.output import Image, Result
@@ -27,23 +28,24 @@ def step(width: int) -> int:
     return WIDTHS[place] if width > 0 and place < len(WIDTHS) else 0
 
 
-def render(shot: Shot, width: int, annotated: bool, quality: int, notice: str) -> bytes:
+def render(shot: Shot, width: int, annotated: Words | None, quality: int, notice: str) -> bytes:
     """A JPEG at most `width` pixels wide (0: as wide as the frame). Pure.
 
     Args:
-        annotated: whether it stands alone, so that faces, camera, age and `notice` have to be told in it. The page
-            draws them itself, over a clean picture.
+        annotated: the language, where it stands alone, so that faces, camera, age and `notice` have to be told in
+            it. The page draws them itself, over a clean picture.
         quality: of the JPEG, 1 to 100.
     """
     result, image = shot.result, shot.image
     if image is None:
         info = result.info
-        image = plate(*((info.width, info.height) if info.width and info.height else PLATE), result)
+        size = (info.width, info.height) if info.width and info.height else PLATE
+        image = plate(*size, result, words=annotated or ENGLISH)
     else:
         if width and image.shape[1] > width:
             image, result = shrink(image, result, width)
-        if annotated:
-            image = annotate(image, result, notice=result.notice(notice))
+        if annotated is not None:
+            image = annotate(image, result, notice=result.notice(notice), words=annotated)
     ok, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:
         raise ValueError("the picture cannot be encoded")
@@ -61,12 +63,14 @@ class Gallery:
     def __init__(self, notice: str = "") -> None:
         self._notice = notice
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="pictures")
-        self._made: dict[tuple[str, int, bool, int], tuple[int, asyncio.Future[bytes]]] = {}
+        self._made: dict[tuple[str, int, str, int], tuple[int, asyncio.Future[bytes]]] = {}
 
-    async def jpeg(self, shot: Shot, width: int = 0, annotated: bool = False, quality: int = QUALITY) -> bytes:
+    async def jpeg(
+        self, shot: Shot, width: int = 0, annotated: Words | None = None, quality: int = QUALITY
+    ) -> bytes:
         """The picture at the next width of `WIDTHS`."""
         width = step(width)
-        key = shot.result.info.camera, width, annotated, quality
+        key = shot.result.info.camera, width, annotated.code if annotated else "", quality
         number, made = self._made.get(key, (-1, None))
         if made is None or number < shot.number:
             work = partial(render, shot, width, annotated, quality, self._notice)

@@ -11,9 +11,11 @@ from typing import Any, cast
 import uvicorn
 from starlette.types import ASGIApp
 
+from emotion_stream.shared.words.words import Words, asked
 from emotion_stream.sink.web.app import make_app
+from emotion_stream.sink.web.areas import Keep
 from emotion_stream.sink.web.http.address import Access
-from emotion_stream.sink.web.http.assets import load
+from emotion_stream.sink.web.http.assets import Pages
 from emotion_stream.sink.web.http.connections import Connection, Counts
 from emotion_stream.sink.web.http.security import Guard
 from emotion_stream.sink.web.hub import Hub
@@ -35,20 +37,30 @@ log = logging.getLogger(__name__)
 class WebServer:
     """Serves a hub on a bound socket until it is stopped."""
 
-    def __init__(self, hub: Hub, sock: socket.socket, access: Access, viewers: int, root_path: str = "") -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        sock: socket.socket,
+        access: Access,
+        viewers: int,
+        root_path: str = "",
+        words: Words | None = None,
+        keep: Keep | None = None,
+    ) -> None:
+        """`words` is the language; None: that of each browser. `keep` saves areas; None: nobody may."""
         self._hub = hub
         self._socket = sock
         self._gallery = Gallery(hub.notice)
         self._bell: Bell | None = None
-        assets = load()
+        pages = Pages(lambda accept: words or asked(accept))
         self._seats = Seats(viewers)
-        app = make_app(hub, self._gallery, self._own_bell, self._seats, assets, root_path)
+        app = make_app(hub, self._gallery, self._own_bell, self._seats, pages, root_path, keep)
         port = int(sock.getsockname()[1])
         connections = max(64, CONNECTIONS_EACH * viewers)
         protocol = partial(Connection, Counts(connections // 2))
         self._server = uvicorn.Server(
             uvicorn.Config(
-                cast(Any, Guard(cast(ASGIApp, app), access, port, assets["denied.html"].body, root_path)),
+                cast(Any, Guard(cast(ASGIApp, app), access, port, pages.denied, root_path)),
                 http=cast(Any, protocol),
                 loop="asyncio",
                 ws="none",

@@ -10,6 +10,7 @@ from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.log import NOTICE
 from emotion_stream.shared.messages.signal import Signal
 from emotion_stream.shared.messages.types import FrameInfo
+from emotion_stream.shared.words.words import AUTO
 from emotion_stream.sink.results.monitor import Report
 from emotion_stream.sink.results.output import Image, Result
 from emotion_stream.sink.window import viewer
@@ -36,11 +37,12 @@ class Window:
 
     needs_image = True
 
-    def __init__(self, end: Callable[[], None], notice: str = "") -> None:
+    def __init__(self, end: Callable[[], None], notice: str = "", language: str = AUTO) -> None:
         """
         Args:
             end: asks the run to end; called once, by another thread.
             notice: a line to show with the pictures; empty for none.
+            language: as `--language` names it.
         """
         check_display(INSTEAD)
         context = get_context("spawn")
@@ -48,7 +50,8 @@ class Window:
         self._end = end
         self._over = self._lost = False
         self._signals: dict[str, Signal] = {}
-        self._viewer = context.Process(target=viewer.show, args=(theirs, notice), name="window", daemon=True)
+        how = theirs, notice, language
+        self._viewer = context.Process(target=viewer.show, args=how, name="window", daemon=True)
         self._viewer.start()
         theirs.close()
         if not self._pipe.poll(_START):

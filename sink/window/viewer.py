@@ -16,6 +16,7 @@ import cv2
 
 from emotion_stream.shared.messages.signal import Signal
 from emotion_stream.shared.messages.types import FrameInfo, Outcome
+from emotion_stream.shared.words.words import AUTO, ENGLISH, Words, chosen
 from emotion_stream.sink.drawing.draw import NO_EPOCH, Rate
 from emotion_stream.sink.drawing.panel import compose, natural_size
 from emotion_stream.sink.results.output import Image, Result
@@ -141,10 +142,11 @@ def empty(camera: str, signal: Signal) -> Shot:
 class View:
     """The window of one camera and what it shows."""
 
-    def __init__(self, shot: Shot, notice: str) -> None:
+    def __init__(self, shot: Shot, notice: str, words: Words = ENGLISH) -> None:
         info = shot.result.info
         self.screen = Screen(f"{info.called} - Emotion Stream", (info.width, info.height))
         self._notice = notice
+        self.words = words
         self._shot = self._newest = shot
         self._paused = False
         self._signal: Signal | None = None
@@ -195,23 +197,43 @@ class View:
             else:
                 return Saved(str(path))
 
-    def _composed(self, size: tuple[int, int], notes: Sequence[str] = (), **how: str) -> Image:
+    def _composed(self, size: tuple[int, int], notes: Sequence[str] = (), keys: str | None = None) -> Image:
         shot = self._shot
-        return compose(shot.image, shot.result, size, shot.fps, notes, self._notice, **how)
+        return compose(shot.image, shot.result, size, shot.fps, notes, self._notice, keys, self.words)
 
     def _notes(self, now: float) -> tuple[str, ...]:
         text, until = self._told
         silent = now - self._newest.came
-        trouble = self._signal.notice(time.time()) if self._signal else ""
+        trouble = trouble_of(self._signal, time.time(), self.words) if self._signal else ""
         notes = (
-            "paused" if self._paused else "",
-            trouble or (f"no new picture for {silent:.0f} s" if silent >= SILENT else ""),
+            self.words("picture.paused") if self._paused else "",
+            trouble or (self._silent(silent) if silent >= SILENT else ""),
             text if now < until else "",
         )
         return tuple(filter(None, notes))
 
+    def _silent(self, seconds: float) -> str:
+        return self.words("picture.silent", time=self.words("units.s", n=f"{seconds:.0f}"))
 
-def show(pipe: "Connection[Word, Given]", notice: str = "") -> None:
+
+def trouble_of(signal: Signal, now: float, words: Words) -> str:
+    """A line for people: "No signal: 401 Unauthorized. Trying again in 8 s"; empty where all is well. Pure."""
+    if signal.reason is None:
+        return ""
+    text = words.reason(signal.said(now) or "")
+    text = words("camera.no_signal_why", why=text) if signal.state == "lost" else text[:1].upper() + text[1:]
+    retry = signal.retry_s(now)
+    return words("camera.again_in", text=text, n=f"{retry:.0f}") if retry is not None and retry >= 1 else text
+
+
+def told_saved(saved: Saved, words: Words) -> str:
+    """Where a snapshot went, or why not, for people. Pure."""
+    if saved.error is None:
+        return words("picture.saved", path=saved.path)
+    return words("picture.not_saved", why=saved.error)
+
+
+def show(pipe: "Connection[Word, Given]", notice: str = "", language: str = AUTO) -> None:
     """Show windows until the sink ends, or somebody has had enough.
 
     Keys: `q` or Esc ends, space pauses, `s` saves a snapshot of every window into the current folder.
@@ -219,6 +241,7 @@ def show(pipe: "Connection[Word, Given]", notice: str = "") -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sink, which closes the pipe when it is done
     cv2.setNumThreads(1)
     inbox = Inbox(pipe)
+    words = chosen(language) or ENGLISH
     pipe.send(Ready())
     views: dict[str, View] = {}
     paused = False
@@ -231,10 +254,10 @@ def show(pipe: "Connection[Word, Given]", notice: str = "") -> None:
                 if camera in views:
                     views[camera].take(shot)
                 else:
-                    views[camera] = View(shot, notice)
+                    views[camera] = View(shot, notice, words)
             for camera, told in inbox.signals.items():
                 if camera not in views and told.state == "lost":
-                    views[camera] = View(empty(camera, told), notice)
+                    views[camera] = View(empty(camera, told), notice, words)
             if not views:
                 continue
             for camera, view in views.items():
@@ -247,7 +270,7 @@ def show(pipe: "Connection[Word, Given]", notice: str = "") -> None:
             elif key == "s":
                 for view in views.values():
                     saved = view.save(Path())
-                    view.tell(f"saved {saved.path}" if saved.error is None else f"not saved: {saved.error}")
+                    view.tell(told_saved(saved, words))
                     pipe.send(saved)
             if key == "q" or all(view.screen.closed for view in views.values()):
                 pipe.send(Ended())

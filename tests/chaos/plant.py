@@ -108,7 +108,7 @@ class Plant:
             )
         self._wait_until_ready()
 
-    def _wait_until_ready(self, seconds: float = 60.0) -> None:
+    def _wait_until_ready(self, seconds: float = 180.0) -> None:
         """As `emotion run` does: a sink that comes when a run is under way would begin in its middle."""
         deadline = time.monotonic() + seconds
         while not self.ready() or set(self.progress().sinks) < set(SINKS):

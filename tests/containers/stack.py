@@ -107,13 +107,13 @@ class Stack:
         return Counter(r["metric"]["service"] for r in self.query('up{job="emotion"} == 1'))
 
     def results(self, camera: str) -> list[dict[str, Any]]:
-        """What the sink has stored of this camera, in the order of the file."""
-        text = self.compose("exec", "-T", "sink", "cat", "/out/results.jsonl")
+        """What the sink has stored of this camera, in the order of its files."""
+        text = self.compose("exec", "-T", "sink", "sh", "-c", "cat /out/results-*.jsonl")
         rows = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
         return [row for row in rows if row["camera"] == camera]
 
     def count(self, camera: str) -> int:
-        search = f'grep -c \'"camera": "{camera}"\' /out/results.jsonl || true'
+        search = f'cat /out/results-*.jsonl | grep -c \'"camera": "{camera}"\' || true'
         return int(self.compose("exec", "-T", "sink", "sh", "-c", search).strip() or 0)
 
 

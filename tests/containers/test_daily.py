@@ -28,8 +28,9 @@ redis-cli --user operator hget 'emotion:{0.0}:progress' 'at|long'
 
 
 def frames_in(stack: Stack, name: str) -> list[tuple[str, str, int]]:
-    """Camera, run and number of each result in a file of the volume, once it is there."""
-    text = stack.compose("exec", "-T", "sink", "sh", "-c", f"cat /out/{name} || true")
+    """Camera, run and number of each result in the files of an output on the volume, once they are there."""
+    pattern = name.replace(".", "-*.")
+    text = stack.compose("exec", "-T", "sink", "sh", "-c", f"cat /out/{pattern} || true")
     rows = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
     return [(row["camera"], row["epoch"], row["seq"]) for row in rows]
 
@@ -136,8 +137,9 @@ def test_a_new_password_by_the_documented_line(stack: Stack) -> None:
 def test_the_runbooks_commands(stack: Stack) -> None:
     run = ("run", "--rm", "tools", "emotion")
     assert "no dead letters" in stack.compose(*run, "dead", "list")
-    stack.compose(*run, "report", "results.jsonl")
-    page = stack.compose("exec", "-T", "sink", "cat", "/out/results.html")
+    day = stack.compose("exec", "-T", "sink", "sh", "-c", "cd /out; ls results-sample-*.jsonl").split()[0]
+    stack.compose(*run, "report", day)
+    page = stack.compose("exec", "-T", "sink", "cat", f"/out/{day.removesuffix('.jsonl')}.html")
     assert "<html" in page
     assert (
         docker("image", "inspect", "--format", "{{.Config.User}}", "emotion-stream-tools").strip() == "10001:10001"
@@ -154,18 +156,24 @@ def test_a_folder_is_a_slide_show(stack: Stack) -> None:
     assert {row["status"] for row in stack.results("show")} == {"ok"}
 
 
+def end_with_results_under_way(stack: Stack) -> None:
+    """Everything is killed, the sink some time before the others, and goes."""
+    count = 'sum(emotion_frames_total{service="classifier_worker"})'
+    wait("metrics", lambda: stack.query(count))
+    stack.compose("kill", "-s", "KILL", "sink")
+    before = float(stack.query(count)[0]["value"][1])
+    # A producer whose frames do not come out sends one in two seconds.
+    wait("results that nobody has shown", lambda: float(stack.query(count)[0]["value"][1]) > before + 3)
+    stack.compose("kill", "-s", "KILL", "producer", "detector_worker", "classifier_worker")
+    stack.compose("down")
+
+
 def test_a_pass_gets_its_own_pictures_only(stack: Stack) -> None:
     """A live run is killed with results under way; the lossless pass that follows on the same Redis is whole."""
     stack.settings |= {"SOURCE": "sample"}
     stack.compose("up", "-d")
     wait("live results", lambda: stack.count("sample") > 20)
-    count = 'sum(emotion_frames_total{service="classifier_worker"})'
-    wait("metrics", lambda: stack.query(count))
-    stack.compose("kill", "-s", "KILL", "sink")
-    before = float(stack.query(count)[0]["value"][1])
-    wait("results that nobody has shown", lambda: float(stack.query(count)[0]["value"][1]) > before + 200)
-    stack.compose("kill", "-s", "KILL", "producer", "detector_worker", "classifier_worker")
-    stack.compose("down")
+    end_with_results_under_way(stack)
     stack.settings |= {"SOURCE": "pass=/media/0000?.jpg", "MODE": "lossless", "LOOP": "false", "RUN_ID": "one"}
     stack.settings |= {"PRODUCER_RESTART": "on-failure", "OUTPUT": "jsonl=pass.jsonl"}
     stack.compose("up", "-d")
@@ -190,6 +198,13 @@ def test_a_live_run_after_an_interrupted_pass_gets_its_own_pictures_only(stack: 
     wait("live results", lambda: len(frames_in(stack, "live.jsonl")) > 20)
     assert "two" not in {epoch for _, epoch, _ in frames_in(stack, "live.jsonl")}
     assert "of a lossless run that has ended are left out" in stack.logs("sink")
+    ended = {epoch for _, epoch, _ in frames_in(stack, "live.jsonl")}
+    end_with_results_under_way(stack)
+    stack.settings["OUTPUT"] = "jsonl=again.jsonl"
+    stack.compose("up", "-d")
+    wait("live results", lambda: len(frames_in(stack, "again.jsonl")) > 20)
+    assert not ended & {epoch for _, epoch, _ in frames_in(stack, "again.jsonl")}
+    assert "of a live run that has ended are left out" in stack.logs("sink")
     stack.compose("down")
     stack.settings |= interrupted
     stack.compose("up", "-d")
@@ -198,9 +213,13 @@ def test_a_live_run_after_an_interrupted_pass_gets_its_own_pictures_only(stack: 
 
 
 def test_events_reach_a_broker_of_the_profile_mqtt(stack: Stack) -> None:
-    """Home Assistant's sensors, states and events are there; a broker that was killed has them again."""
+    """Home Assistant's sensors, states and events are there; a broker that was killed, or stood still, has them
+    again. A sink that is killed has left its will."""
     image = f"{stack.project}-mosquitto"
     docker("build", "-t", image, "-f", "tests/containers/mosquitto.Dockerfile", "tests/containers", limit=300)
+    for name in ("RUN_ID", "PRODUCER_RESTART"):  # of a pass before
+        stack.settings.pop(name, None)
+    stack.settings |= {"SOURCE": "sample", "MODE": "live", "LOOP": "true"}
     stack.settings |= {"COMPOSE_PROFILES": "mqtt", "MOSQUITTO_IMAGE": image, "MQTT_PORT": str(free_port())}
     stack.settings["OUTPUT"] = "web=0.0.0.0:8080 jsonl=results.jsonl events=events.jsonl mqtt://mqtt/emotion"
     stack.compose("up", "-d")
@@ -210,18 +229,25 @@ def test_events_reach_a_broker_of_the_profile_mqtt(stack: Stack) -> None:
         listen = ("mosquitto_sub", "-t", topic, "-C", str(count), "-W", "60")
         return stack.compose("exec", "-T", "mqtt", *listen).splitlines()
 
-    for _ in range(2):
+    for outages, (end, begin) in enumerate((("kill", "start"), ("pause", "unpause"))):
         assert heard("emotion/status") == ["online"]
         state = json.loads(heard("emotion/sample/state")[0])
         assert (state["camera"], state["online"]) == ("sample", True)
         assert json.loads(heard("emotion/sample/event")[0])["camera"] == "sample"
         assert len(heard("homeassistant/+/+/+/config", 3)) == 3
-        stack.compose("kill", "mqtt")
-        stack.compose("start", "mqtt")
-        wait("connected", lambda: "connected again" in stack.logs("sink"))
+        stack.compose(end, "mqtt")
+        word = "the connection is lost: trying again"
+        wait("its loss", lambda n=outages, word=word: stack.logs("sink").count(word) > n)  # type: ignore[misc]
+        stack.compose(begin, "mqtt")
+        wait("connected", lambda n=outages: stack.logs("sink").count("connected again") > n)  # type: ignore[misc]
         wait("all healthy", lambda: stack.healthy({**ALL, "mqtt": 1}))
-    stack.compose("stop", "sink")
-    assert heard("emotion/status") == ["offline"]
+    for end, begin in (("kill", "up"), ("stop", "")):  # its will, and its goodbye
+        stack.compose(end, "sink")
+        assert heard("emotion/status") == ["offline"]
+        if begin:
+            stack.compose("up", "-d")
+            wait("all healthy", lambda: stack.healthy({**ALL, "mqtt": 1}))
+            assert heard("emotion/status") == ["online"]
     for name in ("COMPOSE_PROFILES", "MOSQUITTO_IMAGE", "MQTT_PORT"):
         del stack.settings[name]
     docker("rm", "-f", *stack.containers("mqtt"))

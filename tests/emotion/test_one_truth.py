@@ -11,6 +11,7 @@ from emotion_stream.emotion.report import figures
 from emotion_stream.emotion.report.parts import label
 from emotion_stream.emotion.report.read import records
 from emotion_stream.emotion.report.table import tabulate
+from emotion_stream.shared.words.words import ENGLISH
 from emotion_stream.sink.drawing.draw import _style
 from emotion_stream.sink.results.output import as_json, said
 from emotion_stream.sink.results.stats import Stats
@@ -32,12 +33,12 @@ def test_a_picture_a_line_and_a_count_say_the_same() -> None:
     result = shown(0, HAPPY, None)
     for face, told in zip(result.faces, as_json(result)["faces"], strict=True):
         assert said(told) == result.said(face)
-        assert result.said(face) in _style(result, face)[0]
+        assert result.said(face) in _style(result, face, ENGLISH)[0]
     assert [result.said(face) for face in result.faces] == ["happy", "uncertain"]
     # A label that stays although another is a little more probable is the one whose probability is told.
     (face, _) = result.faces
     held = replace(face, probabilities=(0.0, 0.0, 0.0, 0.3, 0.4, 0.3, 0.0))
-    assert "happy 30%" in _style(replace(result, faces=(held,)), held)[0]
+    assert "happy 30%" in _style(replace(result, faces=(held,)), held, ENGLISH)[0]
     assert as_json(replace(result, faces=(held,)))["faces"][0]["confidence"] == 0.3
 
 

@@ -18,6 +18,7 @@ from emotion_stream.emotion.report.portraits import from_sources, kept
 from emotion_stream.emotion.report.read import records
 from emotion_stream.emotion.report.table import Camera, tabulate
 from emotion_stream.shared.messages.types import Box
+from emotion_stream.shared.words.words import ENGLISH
 from emotion_stream.sink.catalogue import truncate
 from emotion_stream.sink.outputs import faces as face_files
 from emotion_stream.sink.outputs.csv_table import CsvTable
@@ -148,13 +149,13 @@ def test_pictures_are_named_by_their_files_and_no_face_of_them_is_followed(tmp_p
 
 def test_nothing_is_extrapolated_from_a_few() -> None:
     few = cameras(*(shown(n, HAPPY if n < 20 else SAD) for n in range(40)))[0]
-    told = parts.changes(few, figures.lives(few, figures.axis(few)))["told"]
+    told = parts.changes(few, figures.lives(few, figures.axis(few)), ENGLISH)["told"]
     assert told == "1 change in 0:01.6 of faces"
     many = cameras(*(shown(n, HAPPY if n // 100 % 2 else SAD) for n in range(2000)))[0]
-    told = parts.changes(many, figures.lives(many, figures.axis(many)))["told"]
+    told = parts.changes(many, figures.lives(many, figures.axis(many)), ENGLISH)["told"]
     assert re.fullmatch(r"19 changes in 1:\d\d of faces, \d+\.\d per face and minute", told)
     assert figures.rate(cameras(shown(0), shown(1))[0]) is None
-    assert parts.latency(cameras(shown(0), shown(1))[0])["told"].endswith("longest 100 ms")
+    assert parts.latency(cameras(shown(0), shown(1))[0], ENGLISH)["told"].endswith("longest 100 ms")
 
 
 def test_uncertain_looks_like_no_empty_track(tmp_path: Path) -> None:

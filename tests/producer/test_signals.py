@@ -14,6 +14,8 @@ from emotion_stream.producer.signals import FIRST_REMINDER, Signals
 from emotion_stream.shared.messages.signal import Signal, word_of
 from emotion_stream.shared.process.metrics import Metrics
 from emotion_stream.shared.streams.shard import Streams
+from emotion_stream.shared.words.words import ENGLISH
+from emotion_stream.sink.window.viewer import trouble_of
 from tests.producer.cameras.test_mjpeg import serving
 from tests.producer.conftest import Factory
 from tests.producer.test_producer import options, wait_for
@@ -126,9 +128,9 @@ def test_reasons_that_take_turns_are_said_once_each(caplog: pytest.LogCaptureFix
 def test_a_signal_survives_the_way_and_garbage_does_not() -> None:
     signal = Signal("lost", "401 Unauthorized", 1e9, "rtsp://x", 1e9 + 8)
     assert Signal.parse(signal.to_bytes()) == signal
-    assert signal.notice(1e9) == "No signal: 401 Unauthorized. Trying again in 8 s"
+    assert trouble_of(signal, 1e9, ENGLISH) == "No signal: 401 Unauthorized. Trying again in 8 s"
     assert Signal("waiting", "waiting for a key frame", 1e9).said(1e9 + 7) == "waiting for a key frame, 7 s"
-    assert Signal("live", None, 1e9).notice(2e9) == ""
+    assert trouble_of(Signal("live", None, 1e9), 2e9, ENGLISH) == ""
     for garbage in (
         b"",
         b"{}",

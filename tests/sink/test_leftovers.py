@@ -85,6 +85,11 @@ def hand_on(streams: Streams, most: int) -> int:
     return count
 
 
+def soon() -> str:
+    """The id of a frame that is sent after any sink of the test has begun."""
+    return f"{int(time.time() * 1000) + 1000}-0"
+
+
 def shown(kept: Kept) -> list[tuple[str, int]]:
     return [(r.info.epoch, r.info.seq) for r in kept.results]
 
@@ -118,8 +123,32 @@ def test_a_sink_that_comes_back_shows_what_its_run_sent_meanwhile(streams: Strea
     for seq in range(3):
         result(streams, "live", "goes on", seq, f"{seq + 1}-0")
     with showing(streams, kept):
-        until(lambda: len(kept.results) == 3)
-    assert shown(kept) == [("goes on", 0), ("goes on", 1), ("goes on", 2)]
+        result(streams, "live", "goes on", 3, soon())
+        until(lambda: len(kept.results) == 4, 5)  # at once, not when nobody else has come
+    assert shown(kept) == [("goes on", 0), ("goes on", 1), ("goes on", 2), ("goes on", 3)]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["a sink that comes late", "a sink that waits"])
+def test_a_live_run_gets_nothing_of_the_live_run_before_it(streams: Streams, known: bool) -> None:
+    """Of the same camera, and in the hands of a producer of the same name."""
+    kept = Kept()
+    begin_pass(streams, "before", 3)
+    for seq in range(3):
+        result(streams, "live", "before", seq, f"{seq + 1}-0")
+    assert streams.lease("mode", "live", 60)
+    assert streams.lease("camera:cam", "producer-0", 60)
+    if known:
+        assert streams.append_frame(make_frame(0, epoch="now", mode="live"), "producer-0", ttl=60)
+    with showing(streams, kept) as service:
+        until(lambda: pending(streams) == (0 if known else 3))
+        if not known:
+            assert streams.append_frame(make_frame(0, epoch="now", mode="live"), "producer-0", ttl=60)
+            until(lambda: pending(streams) == 0)
+        result(streams, "live", "now", 0, soon())
+        until(lambda: len(kept.results) == 1 and pending(streams) == 0)
+        counted = service.registry.get_sample_value("emotion_frames_total", {"stage": "sink"})
+    assert shown(kept) == [("now", 0)], "neither stored"
+    assert counted == 1, "nor counted"
 
 
 def test_a_clip_that_ended_before_its_sink_began_is_shown(
@@ -149,7 +178,7 @@ def test_a_live_run_gets_its_own_frames_only(streams: Streams, known: bool) -> N
             until(lambda: pending(streams) == 3)
             assert streams.lease("mode", "live", 60)
         assert streams.lease("camera:cam", "the live run", 60)
-        result(streams, "live", "now", 0, f"{int(time.time() * 1000) + 1000}-0")
+        result(streams, "live", "now", 0, soon())
         until(lambda: len(kept.results) == 1 and pending(streams) == 0)
         counted = service.registry.get_sample_value("emotion_frames_total", {"stage": "sink"})
     assert shown(kept) == [("now", 0)], "neither stored"
@@ -181,7 +210,7 @@ def test_a_pass_gets_nothing_of_an_interrupted_one(streams: Streams, camera: str
     assert streams.lease(f"camera:{camera}", token, 60)
     assert streams.append_frame(make_frame(0, camera, "pass2"), token, ttl=60)
     with showing(streams, kept):
-        result(streams, "lossless", "pass2", 0, f"{int(time.time() * 1000) + 1000}-0", camera)
+        result(streams, "lossless", "pass2", 0, soon(), camera)
         until(lambda: len(kept.results) == 1 and pending(streams) == 0)
     assert shown(kept) == [("pass2", 0)]
 

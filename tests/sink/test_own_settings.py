@@ -14,6 +14,7 @@ from emotion_stream.shared.process.service import Service
 from emotion_stream.shared.process.watchdog import Watchdog
 from emotion_stream.shared.settings.options import CommonOptions
 from emotion_stream.shared.streams.shard import Streams
+from emotion_stream.shared.words.words import ENGLISH
 from emotion_stream.sink.drawing.panel import compose
 from emotion_stream.sink.loop import Sink
 from emotion_stream.sink.outputs.images import Images
@@ -114,8 +115,8 @@ def test_a_camera_has_a_notice_of_its_own(tmp_path: Path) -> None:
     for own, general, told in (("own", "", "own"), ("own", "all", "own"), ("", "all", ""), (None, "all", "all")):
         window = compose(PICTURE, result(own), (800, 400), notice=general)
         assert np.array_equal(window, compose(PICTURE, result(None), (800, 400), notice=told))
-        page = render(Shot(1, result(own), PICTURE), 0, True, 90, general)
-        assert page == render(Shot(1, result(None), PICTURE), 0, True, 90, told)
+        page = render(Shot(1, result(own), PICTURE), 0, ENGLISH, 90, general)
+        assert page == render(Shot(1, result(None), PICTURE), 0, ENGLISH, 90, told)
         pictures = Images(tmp_path / f"{own} {general}", general), Images(tmp_path / "told", told)
         for output, about in zip(pictures, (own, None), strict=True):
             output.write(result(about), PICTURE)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +27,8 @@ needs_mosquitto = pytest.mark.skipif(
     ),
     reason="mosquitto is not installed: apt-get install mosquitto mosquitto-clients",
 )
+LASTING = ("allow_anonymous true", "persistence true", "autosave_on_changes true", "autosave_interval 1")
+"""Lines for a broker that remembers who listens, though it is killed."""
 USER, PASSWORD = "emotion", "pässwort/@:#"
 """Who may use a broker that asks for it."""
 
@@ -60,6 +62,12 @@ class Ear:
         """The messages of a topic."""
         return [message for message in self.heard if message.topic == topic]
 
+    def events(self, without: Collection[str] = ()) -> list[str]:
+        """The ids of all events, as often as they were heard, `without` these: a broker that is killed may not
+        have noted that somebody has heard something, and says it again."""
+        ids = [message.json()["id"] for message in self.heard if message.topic.endswith("/event")]
+        return [name for name in ids if name not in without]
+
 
 @dataclass
 class Mosquitto:
@@ -73,7 +81,10 @@ class Mosquitto:
 
     def start(self) -> None:
         config = self.folder / "mosquitto.conf"
-        config.write_text("\n".join([f"listener {self.port} 127.0.0.1", *self.lines, ""]))
+        own = [f"listener {self.port} 127.0.0.1"]
+        if not any(line.startswith("persistence_location") for line in self.lines):
+            own.append(f"persistence_location {self.folder}/")
+        config.write_text("\n".join([*own, *self.lines, ""]))
         command = [shutil.which("mosquitto") or "/usr/sbin/mosquitto", "-c", str(config)]
         with (self.folder / "mosquitto.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -97,9 +108,11 @@ class Mosquitto:
             self.process.wait()
 
     @contextmanager
-    def ear(self, *topics: str) -> Iterator[Ear]:
-        """Somebody who listens to these topics, all by default; has heard what is retained when it comes back."""
+    def ear(self, *topics: str, lasting: str = "") -> Iterator[Ear]:
+        """Somebody who listens to these topics, all by default; has heard what is retained when it comes back. A
+        `lasting` one has this name, and hears later what came while it was away: a broker needs LASTING for it."""
         wanted = [part for topic in topics or ("#",) for part in ("-t", topic)]
+        wanted += ["-c", "-i", lasting] if lasting else []
         command = [
             "mosquitto_sub",
             "-h",

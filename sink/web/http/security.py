@@ -34,16 +34,18 @@ PICTURES = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame
 """The policy of pictures: browsers style the page they show a picture on by themselves."""
 OPEN_PATHS = ("/healthz", "/static/")
 """What needs no token: it tells nothing that is not public anyway."""
+MOST_BODY = 64 * 1024
+"""Bytes of what is sent here at the most: sixteen areas of 32 corners, twice."""
 REQUESTS = 100.0, 400.0
 """Requests per second and client, and how many at once."""
 WRONG_TOKENS = 0.2, 10.0
 """Wrong or missing tokens per second and client, and how many at once."""
 MOST_CLIENTS = 4096
-PLACE = b"<!-- what is wrong -->"
-WRONG = b'<p class="wrong" role="alert">Wrong token.</p>'
-STALE = b'<p class="wrong" role="alert">The token that this browser had no longer holds.</p>'
-"""What the page that asks for the token says of the one that it got, and where."""
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+(?:%[\w.-]+)?)\]|([^][:@/\s]+))(?::[0-9]*)?")
+
+
+Denied = Callable[[str, str], bytes]
+"""The page that asks for the token, for a header `Accept-Language` and what is wrong with the one that it got."""
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ class Guard:
     """ASGI middleware. A token is taken from `Authorization: Bearer`, from a cookie, or from `?token=`, which for
     the page itself is exchanged for the cookie, so that it does not stay in the address bar."""
 
-    def __init__(self, app: ASGIApp, access: Access, port: int, denied: bytes, root_path: str = "") -> None:
+    def __init__(self, app: ASGIApp, access: Access, port: int, denied: Denied, root_path: str = "") -> None:
         """
         Args:
             denied: the page that asks for the token.
@@ -146,6 +148,11 @@ class Guard:
             return problem(421, "not served under this name: --web-host NAME allows one")
         if is_foreign(headers):
             return problem(403, "pages of other sites may not ask")
+        length = headers.get("content-length", "0")
+        if "transfer-encoding" in headers or not length.isdecimal() or int(length) > MOST_BODY:
+            return problem(
+                413, f"what is sent may have {MOST_BODY} bytes, and says how many", {"Connection": "close"}
+            )
         if self._root and scope["path"] == self._root:
             return Response(status_code=308, headers={"Location": f"{self._root}/"})
         if not self._access.token or scope["path"].startswith(OPEN_PATHS):
@@ -165,8 +172,9 @@ class Guard:
             return problem(429, "too many wrong tokens: wait a while", {"Retry-After": "30"})
         wrong = bool(asked or bearer[2].strip())
         if "text/html" in headers.get("accept", ""):
-            told = WRONG if wrong else STALE if any(given) else b""
-            page = self._denied.replace(b'"./', b'"' + back(scope["path"]).encode()).replace(PLACE, told)
+            why = "wrong" if wrong else "stale" if any(given) else ""
+            page = self._denied(headers.get("accept-language", ""), why)
+            page = page.replace(b'"./', b'"' + back(scope["path"]).encode())
             return Response(page, 401, media_type="text/html; charset=utf-8")
         return problem(401, "wrong token" if wrong else "a token is needed", {"WWW-Authenticate": "Bearer"})
 
@@ -177,7 +185,7 @@ class Guard:
     def _exchange(self, rest: list[tuple[str, str]]) -> Response:
         """Back to the page, without the token in its address."""
         response = Response(status_code=303, headers={"Location": f"./?{urlencode(rest)}" if rest else "./"})
-        # Lax: a link from elsewhere opens the page; nothing here changes anything, so that does no harm.
+        # Lax: a link from elsewhere opens the page. What changes something is no link, and gets no cookie then.
         response.set_cookie(
             self._cookie, self._access.token, httponly=True, samesite="lax", path=self._root or "/"
         )

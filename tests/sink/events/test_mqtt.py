@@ -16,9 +16,10 @@ import pytest
 
 from emotion_stream.sink.events.broker import parse_broker
 from emotion_stream.sink.events.event import Event
-from emotion_stream.sink.events.mqtt import Mqtt
+from emotion_stream.sink.events.mqtt import AT_ONCE, Mqtt
 from tests.support.broker import (
     FAST,
+    LASTING,
     PASSWORD,
     QUIET,
     USER,
@@ -95,6 +96,25 @@ def test_states_come_at_most_once_in_a_while(tmp_path: Path) -> None:
                 time.sleep(0.01)
             took = time.monotonic() - begun
         assert 2 <= len(ear.heard) <= took / 0.4 + 2
+
+
+def test_a_recording_at_its_end_is_offline_until_it_gives_more(tmp_path: Path) -> None:
+    """And the last state is told on the way out, also where the one before it was told a moment ago."""
+    with broker(tmp_path) as mosquitto, mosquitto.ear("emotion/cam/state") as ear:
+        with telling(mosquitto) as mqtt:
+            for n in range(2):
+                mqtt.write(make_result(n), None)
+                until(lambda n=n: len(ear.heard) == 2 * n + 1)  # type: ignore[misc]
+                mqtt.ended("cam")
+                until(lambda n=n: len(ear.heard) == 2 * n + 2)  # type: ignore[misc]
+        with telling(mosquitto, pace=replace(FAST, state=60.0), cameras={"cam": "Cam"}) as mqtt:
+            until(lambda: len(ear.heard) > 4)
+            mqtt.write(make_result(2), None)
+            mqtt.ended("cam")
+        until(lambda: len(ear.heard) > 5 and ear.heard[-1].json()["reason"])
+    states = [(s["online"], s["reason"], s["faces"]) for s in (heard.json() for heard in ear.heard)]
+    states = [state for n, state in enumerate(states) if n == 0 or state != states[n - 1]]
+    assert states == [(True, None, 1), (False, "ended", 0)] * 2 + [(False, None, 0), (False, "ended", 0)]
 
 
 def test_a_process_that_is_killed_leaves_offline(tmp_path: Path) -> None:
@@ -179,48 +199,50 @@ def test_a_broker_that_is_away_for_a_while_misses_nothing(
     """Killed, and started again on the same port; or stopped with SIGSTOP, which only silence tells."""
     caplog.set_level(logging.INFO)
     left_out: list[int] = []
-    with broker(tmp_path) as mosquitto, telling(mosquitto, left_out=left_out.append) as mqtt:
-        heard: list[str] = []
-        with mosquitto.ear() as ear:
-            for n in range(10):
-                mqtt.tell(make_event(n))
-            until(lambda: len(ear.on("emotion/cam/event")) == 10)
-            heard += [message.json()["id"] for message in ear.on("emotion/cam/event")]
-            if how == "killed":
-                mosquitto.kill()
-            else:
-                mosquitto.signal(signal.SIGSTOP)
-            slowest = 0.0
-            for n in range(10, 60):
-                begun = time.thread_time()
-                mqtt.tell(make_event(n))
-                mqtt.write(make_result(n), None)
-                slowest = max(slowest, time.thread_time() - begun)
-            assert slowest < 0.05
-            until(lambda: any("trying again" in line for line in messages(caplog)))
-            for n in range(60, 100):
-                mqtt.tell(make_event(n))
-            time.sleep(1.0)
-            if how == "stopped":
-                mosquitto.signal(signal.SIGCONT)
-                until(lambda: {e.json()["id"] for e in ear.on("emotion/cam/event")} >= ids(100))
+    with (
+        broker(tmp_path, *LASTING) as mosquitto,
+        mosquitto.ear("emotion/cam/event", lasting="ear") as ear,
+        telling(mosquitto, left_out=left_out.append) as mqtt,
+    ):
+        for n in range(10):
+            mqtt.tell(make_event(n))
+        until(lambda: len(ear.heard) == 10 and not mqtt._waits())
+        before = ids(0, 10)
         if how == "killed":
+            mosquitto.kill()
+        else:
+            mosquitto.signal(signal.SIGSTOP)
+        slowest = 0.0
+        for n in range(10, 60):
+            begun = time.thread_time()
+            mqtt.tell(make_event(n))
+            mqtt.write(make_result(n), None)
+            slowest = max(slowest, time.thread_time() - begun)
+        assert slowest < 0.05
+        until(lambda: any("trying again" in line for line in messages(caplog)))
+        for n in range(60, 100):
+            mqtt.tell(make_event(n))
+        time.sleep(1.0)
+        if how == "stopped":
+            mosquitto.signal(signal.SIGCONT)
+        else:
             mosquitto.start()
-            with mosquitto.ear() as ear:
-                for n in range(100, 110):
-                    mqtt.tell(make_event(n))
-                until(lambda: {e.json()["id"] for e in ear.on("emotion/cam/event")} >= ids(110) - ids(100))
-                until(lambda: ear.on("emotion/cam/state") and ear.on("emotion/status"))
-                assert ear.on("emotion/status")[-1].payload == "online"
-        until(lambda: not mqtt._waits())
+        until(lambda: len(set(ear.events(before))) == 90 and not mqtt._waits())
+        with mosquitto.ear("emotion/status", "emotion/cam/state") as later:
+            until(lambda: len(later.heard) >= 2)
+        assert later.on("emotion/status")[-1].payload == "online"
+    heard = ear.events(before)
+    assert list(dict.fromkeys(heard)) == ids(10, 100)
+    # What a broker has read and not acknowledged before it fell silent is sent to it once more: QoS 1 means that.
+    assert len(heard) - 90 <= (AT_ONCE if how == "stopped" else 0)
     assert left_out == []
     told = messages(caplog)
     assert sum("trying again" in line for line in told) == 1, told
     assert sum("connected again" in line for line in told) == 1, told
 
 
-def ids(count: int) -> set[str]:
-    return {make_event(n).id for n in range(count)}
+def ids(first: int, after: int) -> list[str]:
+    return [make_event(n).id for n in range(first, after)]
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped", "never there"])
@@ -230,10 +252,10 @@ def test_a_full_queue_leaves_out_the_oldest_and_counts_them(
     caplog.set_level(logging.INFO)
     left_out: list[int] = []
     there = how != "never there"
-    with (
-        broker(tmp_path, started=there) as mosquitto,
-        telling(mosquitto, left_out=left_out.append, most=30) as mqtt,
-    ):
+    with contextlib.ExitStack() as stack:
+        mosquitto = stack.enter_context(broker(tmp_path, *LASTING, started=there))
+        ear = stack.enter_context(mosquitto.ear("emotion/cam/event", lasting="ear")) if there else None
+        mqtt = stack.enter_context(telling(mosquitto, left_out=left_out.append, most=30))
         if there:
             until(lambda: mqtt._connected)
         if how == "killed":
@@ -249,8 +271,40 @@ def test_a_full_queue_leaves_out_the_oldest_and_counts_them(
         else:
             mosquitto.start()
         until(lambda: mqtt._connected and not mqtt._waits())
+        if ear is not None:
+            until(lambda: len(ear.heard) >= 30)
+    if ear is not None:
+        assert ear.events() == ids(70, 100)
     assert sum(left_out) == 70
     assert "70 messages were left out" in caplog.text or not there
+
+
+def test_a_broker_that_takes_less_than_comes_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It stands still, for too short a time to count as away."""
+    caplog.set_level(logging.INFO)
+    left_out: list[int] = []
+    with (
+        broker(tmp_path) as mosquitto,
+        mosquitto.ear("emotion/cam/event") as ear,
+        telling(mosquitto, pace=replace(FAST, alive=60), left_out=left_out.append, most=30) as mqtt,
+    ):
+        until(lambda: mqtt._connected and not mqtt._waits())
+        mosquitto.signal(signal.SIGSTOP)
+        for n in range(100):
+            mqtt.tell(make_event(n))
+        until(lambda: "takes less than comes" in caplog.text)
+        mosquitto.signal(signal.SIGCONT)
+        until(lambda: "keeps up again" in caplog.text and not mqtt._waits())
+        until(lambda: len(ear.heard) == 100 - sum(left_out))
+    assert ear.events()[-30:] == ids(70, 100)
+    assert 100 - 30 - AT_ONCE <= sum(left_out) <= 70
+    assert messages(caplog) == [
+        "connected; topics begin with emotion/",
+        "it takes less than comes: the oldest is left out",
+        f"it keeps up again; {sum(left_out)} messages were left out",
+    ]
 
 
 @pytest.mark.parametrize("how", ["there", "stopped", "never there", "a black hole"])

@@ -90,6 +90,51 @@ def babbles(handler: Handler, n: int) -> None:
     handler.connection.shutdown(socket.SHUT_RDWR)
 
 
+def answers_slowly(handler: Handler, n: int) -> None:
+    time.sleep(0.2)
+    handler.answer(200)
+
+
+def test_an_answer_that_is_slow_is_an_answer(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with serving(answers_slowly) as receiver:
+        hook = Webhook(receiver.url, pace=Pace(gather=0.0, answer=10.0))
+        for n in range(4):
+            hook.tell(make_event(n))
+            until(lambda n=n: len(receiver.requests) == n + 1)  # type: ignore[misc]
+        hook.close()
+    assert receiver.answered == [make_event(n).id for n in range(4)]
+    assert len(receiver.requests) == 4
+    assert caplog.text == ""
+
+
+def test_a_server_that_takes_less_than_comes_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    lost: list[int] = []
+    go_on = threading.Event()
+
+    def waits(handler: Handler, n: int) -> None:
+        go_on.wait(20)
+        handler.answer(200)
+
+    with serving(waits) as receiver:
+        hook = Webhook(receiver.url, left_out=lost.append, pace=Pace(gather=0.0, answer=20.0), most=150)
+        hook.tell(make_event(0))
+        until(lambda: len(receiver.requests) == 1)
+        for n in range(1, 301):
+            hook.tell(make_event(n))
+        go_on.set()
+        until(lambda: len(receiver.answered) == 151)
+        hook.close()
+    assert receiver.answered == [make_event(n).id for n in (0, *range(151, 301))]
+    assert sum(lost) == 150
+    lines = [record.getMessage().partition(": ")[2] for record in caplog.records]
+    assert lines == [
+        "it takes less than comes: the oldest is left out",
+        "it keeps up again; 150 events were left out",
+    ]
+
+
 @pytest.mark.parametrize("trouble", [fails, hangs, closes_early, dribbles, babbles])
 def test_what_has_no_answer_is_sent_again_with_the_same_key_until_it_has(
     trouble: Callable[[Handler, int], None], caplog: pytest.LogCaptureFixture

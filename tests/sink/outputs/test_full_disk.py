@@ -3,9 +3,7 @@
 import csv
 import json
 import re
-import shutil
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -15,8 +13,8 @@ import cv2
 import pytest
 
 from emotion_stream.sink.outputs.faces import load
+from tests.support.disks import can_mount, within
 
-ROOT = Path(__file__).parents[3]
 WRITE = """
 import shutil, sys
 from dataclasses import replace
@@ -41,25 +39,11 @@ except EmotionError as e:
     print(e)
 shutil.copytree(folder, copy)
 """
-MOUNT = 'mount -t tmpfs -o size="$1" none "$2" && shift && exec "$@"'
-
-
-def within(folder: Path, size: str, *command: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command with a file system of this size at `folder`, which is gone when it ends."""
-    folder.mkdir()
-    return subprocess.run(
-        ["unshare", "-rm", "sh", "-c", MOUNT.replace("shift", "shift 2"), "sh", size, str(folder), *command],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _can_mount(tmp_path_factory: pytest.TempPathFactory) -> None:
-    if shutil.which("unshare") is None or within(tmp_path_factory.mktemp("try") / "x", "64k", "true").returncode:
+    if not can_mount(tmp_path_factory.mktemp("try") / "x"):
         pytest.skip("no file system can be mounted here without being root of the machine")
 
 

@@ -101,7 +101,7 @@ def test_page_and_its_files(serve: Serve) -> None:
     for name in re.findall(r'(?:src|href)="(static/[^"]+)"', page):
         assert client.get(f"/{name}")[0] == 200, name
     assert not re.search(r"""(?:src|href|action)=["']/""", page)  # it may lie below any path
-    assert not re.search(r"<script(?![^>]*src=)|<style| style=| on[a-z]+=", page)
+    assert not re.search(r"<script(?![^>]*(?:src=|type=.application/json))|<style| style=| on[a-z]+=", page)
     assert "http://" not in page
     assert "https://" not in page
 

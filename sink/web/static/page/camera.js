@@ -1,11 +1,18 @@
 // One camera: its picture, its faces, its timeline, and how it does.
 
 import { Chart } from "./chart.js";
-import { milliseconds, seconds } from "./emotions.js";
+import { Editor, save } from "./editor.js";
+import { milliseconds, rate, seconds } from "./emotions.js";
 import { Faces } from "./faces.js";
 import { History } from "./history.js";
+import { number, say } from "./language.js";
+import { Layer } from "./layer.js";
 import { Overlay } from "./overlay.js";
+import { Posters } from "./posters.js";
+import { areasOf, toldOf } from "./shapes.js";
 import { lasting, nameOf, nobody, skipped, stateOf, veil } from "./words.js";
+
+const EXPECTED_MS = 10000; // until saved areas must have come with pictures; else they are not in force
 
 export class Camera extends EventTarget {
   name;
@@ -24,16 +31,21 @@ export class Camera extends EventTarget {
   #loading = false;
   #blob = null;
   #paused = false;
+  #layer;
+  #editor;
+  #posters;
+  #expected = null;
 
-  constructor(name, switches) {
+  /** `tell` tells screen readers. */
+  constructor(name, switches, tell) {
     super();
     this.name = name;
     this.root = document.getElementById("camera").content.firstElementChild.cloneNode(true);
-    this.root.setAttribute("aria-label", `Camera ${name}`);
+    this.root.setAttribute("aria-label", say("camera.label", { name }));
     this.root.dataset.name = name;
     this.#find("h2").textContent = name;
     this.#picture = this.#find(".picture");
-    this.#picture.setAttribute("aria-label", `Picture of camera ${name}`);
+    this.#picture.setAttribute("aria-label", say("camera.picture", { name }));
     this.#overlay = new Overlay(this.#find(".overlay"), switches, this.#find(".pill"));
     this.#faces = new Faces(this.#find(".faces"), this.#find(".more"), this.#picture);
     this.#overlay.addEventListener("light", ({ detail }) => this.#faces.light(detail));
@@ -45,14 +57,69 @@ export class Camera extends EventTarget {
     this.#history = new History(this.#find(".spans"), this.#find(".chart"), this.#chart, name, () => this.#labels);
     const on = (selector, what, label) => {
       this.#find(selector).addEventListener("click", what);
-      if (label) this.#find(selector).setAttribute("aria-label", `${label} ${name}`);
+      if (label) this.#find(selector).setAttribute("aria-label", say(label, { name }));
     };
-    on(".save", () => this.save(), "Save the picture of camera");
-    on(".enlarge", () => this.#tell("enlarge"), "Enlarge camera");
-    on(".full", () => this.#tell("full"), "Full screen of camera");
+    on(".save", () => this.save(), "camera.save");
+    on(".enlarge", () => this.#tell("enlarge"), "camera.enlarge");
+    on(".full", () => this.#tell("full"), "camera.full");
     on(".more", () => this.#tell("more"));
+    on(".edit", () => this.edit(), "areas.edit");
+    this.#drawAreas(tell);
     this.#find(".screen").addEventListener("dblclick", () => this.#tell("enlarge"));
     this.#veil();
+  }
+
+  /** What is ignored, zones, and offers to ignore what does not move. */
+  #drawAreas(tell) {
+    this.#layer = new Layer(this.#find(".areas"));
+    this.#editor = new Editor(this.name, this.#layer, this.#find(".editor"), tell);
+    this.#posters = new Posters(this.name, this.#find(".poster"));
+    const editing = (yes) => {
+      this.root.classList.toggle("editing", yes);
+      this.#find(".edit").setAttribute("aria-pressed", String(yes));
+    };
+    this.#editor.addEventListener("open", () => editing(true));
+    this.#editor.addEventListener("close", () => {
+      editing(false);
+      this.#showAreas();
+      this.#find(".edit").focus();
+    });
+    this.#editor.addEventListener("saved", ({ detail }) => this.#expect(detail));
+    this.#posters.addEventListener("ignore", async ({ detail: text }) => {
+      const told = toldOf(areasOf(this.#status));
+      told.ignore.push(text);
+      if (!this.#status.editable) {
+        this.#tell("alone");
+        this.#posters.forget(text);
+        this.#editor.open(areasOf(this.#status), false, areasOf({ ignore: [text] }));
+        return;
+      }
+      const { wrong } = await save(this.name, told);
+      tell(wrong ?? say("areas.poster_ignored"));
+      if (wrong) this.#posters.say(wrong);
+      else {
+        this.#posters.forget(text);
+        this.#expect(told);
+        this.#showAreas();
+      }
+    });
+  }
+
+  /** What was saved is shown at once, and comes with the pictures a moment later. */
+  #expect(areas) {
+    this.#expected = { areas, until: performance.now() + EXPECTED_MS };
+    Object.assign(this.#status, areas);
+  }
+
+  /** Draw areas, or end that. */
+  edit() {
+    if (this.#editor.isOpen) this.#editor.close();
+    else if (this.#status) this.#editor.open(areasOf(this.#status), this.#status.editable);
+  }
+
+  #showAreas() {
+    if (this.#editor.isOpen || !this.#status) return;
+    this.#layer.show(areasOf(this.#status), this.#status.width, this.#status.height);
   }
 
   #tell(kind) {
@@ -126,6 +193,7 @@ export class Camera extends EventTarget {
   /** How the camera does, as the server tells once a second. Returns whether its state is another one. */
   status(status) {
     this.#status = status;
+    if (this.#expected && performance.now() < this.#expected.until) Object.assign(status, this.#expected.areas);
     this.#statusAt = performance.now();
     const state = stateOf(status);
     const other = state !== this.state;
@@ -138,6 +206,8 @@ export class Camera extends EventTarget {
     if (this.#isTroubled) this.#faces.clear();
     this.#faces.say(nobody(state, status.frames > 0));
     this.#figures(status);
+    this.#showAreas();
+    this.#posters.show(status.posters ?? []);
     this.#veil();
     this.tick();
     if (other) this.#overlay.draw(); // the words over it have another width
@@ -147,14 +217,17 @@ export class Camera extends EventTarget {
   #figures(status) {
     const live = this.state === "live";
     const parts = [];
-    if (live) parts.push(`${status.fps.toFixed(1)} fps`, `delay ${milliseconds(status.latency_ms.p50)}, 99 % within ${milliseconds(status.latency_ms.p99)}`);
-    if (status.frames) parts.push(`${status.frames} frames`);
-    if (status.errors) parts.push(`${status.errors} unreadable`);
+    if (live) {
+      const delay = { half: milliseconds(status.latency_ms.p50), most: milliseconds(status.latency_ms.p99) };
+      parts.push(rate(status.fps), say("camera.delay", delay));
+    }
+    if (status.frames) parts.push(say("camera.frames", { n: status.frames }));
+    if (status.errors) parts.push(say("camera.unreadable", { n: status.errors }));
     this.#find(".figures-line").textContent = parts.join(" · ");
     const { text, details, metric } = skipped(status.frames, status.dropped, status.reasons);
     this.#find(".why").hidden = !text;
     this.#find(".why summary").textContent = text;
-    this.#find(".why p").textContent = [...details.map(({ count, name, means }) => `${count}: ${means} (${name})`), `Metric: ${metric}`].join("\n");
+    this.#find(".why p").textContent = [...details.map(({ count, name, means }) => `${number(count)}: ${means} (${name})`), say("camera.metric", { name: metric })].join("\n");
   }
 
   /** Whether the page is paused, so that what is shown grows old. */
@@ -181,7 +254,7 @@ export class Camera extends EventTarget {
     const old = age !== null && this.state !== "ended" && (age > 1.5 || this.#paused);
     const troubled = this.#isTroubled;
     const lasts = troubled && this.#status.reason && !this.#paused ? lasting(this.#status, age) : null;
-    const text = lasts !== null ? `for ${seconds(lasts)}` : age === null || troubled || this.state === "ended" ? "" : old ? `${seconds(age)} old` : "now";
+    const text = lasts !== null ? say("camera.lasting", { time: seconds(lasts) }) : age === null || troubled || this.state === "ended" ? "" : old ? say("camera.old", { time: seconds(age) }) : say("camera.now");
     write(this.#find(".age"), text);
     this.#find(".age").classList.toggle("old", old || troubled);
     const pill = this.#find(".pill");
@@ -192,7 +265,7 @@ export class Camera extends EventTarget {
 
   #veil() {
     const has = this.#picture.classList.contains("there");
-    const told = this.#status ? veil(this.#status, this.#ago(), this.#age(), has) : "Waiting for the first picture";
+    const told = this.#status ? veil(this.#status, this.#ago(), this.#age(), has) : say("camera.first");
     const box = this.#find(".veil");
     write(box, told);
     box.hidden = !told;
@@ -228,7 +301,10 @@ export class Camera extends EventTarget {
   enlarged(yes) {
     this.root.classList.toggle("large", yes);
     this.#faces.alone(yes);
-    if (!yes) this.#history.show("live");
+    if (!yes) {
+      this.#history.show("live");
+      this.#editor.close();
+    }
     this.#find(".enlarge").setAttribute("aria-pressed", String(yes));
   }
 

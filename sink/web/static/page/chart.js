@@ -1,6 +1,7 @@
 // The emotions of one camera over the last minutes, stacked: how much of what was seen was what.
 
 import { colour, percent } from "./emotions.js";
+import { emotion, say, timeOfDay } from "./language.js";
 import { Marks, ROOM } from "./marks.js";
 
 const WINDOW = 300; // seconds shown
@@ -24,7 +25,7 @@ export class Chart {
   constructor(box, reading, camera) {
     this.#box = box;
     this.#reading = reading;
-    box.setAttribute("aria-label", `Emotions over time of camera ${camera}`);
+    box.setAttribute("aria-label", say("timeline.label", { name: camera }));
     new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(box);
     box.addEventListener("keydown", (event) => this.#go(event));
     box.addEventListener("blur", () => this.#choose(null));
@@ -188,7 +189,7 @@ export class Chart {
   /** A point in time for people; nothing where nothing was seen yet. */
   #time(at) {
     if (!this.#list.length && !this.#points.length) return "";
-    if (this.#axis === "clock") return new Date(at * 1000).toLocaleTimeString([], { hourCycle: "h23", timeStyle: "medium" });
+    if (this.#axis === "clock") return timeOfDay(at);
     return `${Math.floor(at / 60)}:${String(Math.floor(at % 60)).padStart(2, "0")}`;
   }
 
@@ -202,7 +203,7 @@ export class Chart {
     }
     const [, ...shares] = point;
     const best = shares.map((share, i) => [share, this.#labels[i]]).sort((a, b) => b[0] - a[0]).slice(0, 3);
-    const told = best.map(([share, name]) => `${name} ${percent(share)}`).join(", ") || "nobody";
+    const told = list(best) || say("timeline.nobody");
     const happened = this.#marks.words(at, this.#axis);
     this.#reading.textContent = `${this.#time(point[0])}  ${told}${happened ? ` · ${happened}` : ""}`;
   }
@@ -210,12 +211,15 @@ export class Chart {
   /** The chart in words. */
   #told() {
     const seen = this.#list.filter((point) => point.length > 1);
-    if (!seen.length) return "Emotions over time: nobody was seen yet";
+    if (!seen.length) return say("timeline.told_nobody");
     const means = this.#labels.map((name, i) => [seen.reduce((sum, point) => sum + point[i + 1], 0) / seen.length, name]);
     const best = means.sort((a, b) => b[0] - a[0]).filter(([share]) => share >= 0.05);
-    return `Emotions over ${this.#past ? "the time shown" : "the last minutes"}: ${best.map(([share, name]) => `${name} ${percent(share)}`).join(", ")}`;
+    return say(this.#past ? "timeline.told_shown" : "timeline.told_last", { list: list(best) });
   }
 }
+
+/** Shares of emotions in words. */
+const list = (best) => best.map(([share, name]) => `${emotion(name)} ${percent(share)}`).join(", ");
 
 /** The points of an answer of `/api/history`, with one that says "nobody" where there is a gap. */
 function filled({ step, points }) {

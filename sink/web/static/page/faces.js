@@ -1,6 +1,7 @@
 // The faces of one camera: each with its picture, its emotion, and a bar for every emotion.
 
 import { percent, trackColour } from "./emotions.js";
+import { emotion, say } from "./language.js";
 
 const STAYS = 700; // ms that a face stays when it is not found for a moment
 const TEXT_EVERY = 200; // ms; figures that change faster cannot be read
@@ -34,6 +35,7 @@ export class Faces extends EventTarget {
     box.addEventListener("focusout", () => this.#point(null));
     box.addEventListener("keydown", (event) => this.#go(event));
     this.say("");
+    this.count();
   }
 
   alone(yes) {
@@ -91,10 +93,10 @@ export class Faces extends EventTarget {
         seen += across > card.width * 0.6 && down > card.height * 0.6;
       }
     }
-    const text = this.#count > seen ? `+${this.#count - seen} more` : "";
+    const text = this.#count > seen ? say("camera.more", { n: this.#count - seen }) : "";
     if (this.#more.textContent !== text) this.#more.textContent = text;
     this.#more.hidden = !text;
-    const label = `${this.#count} ${this.#count === 1 ? "face" : "faces"}`;
+    const label = say("camera.faces", { n: this.#count });
     if (this.#box.getAttribute("aria-label") !== label) this.#box.setAttribute("aria-label", label);
   }
 
@@ -143,7 +145,7 @@ export class Faces extends EventTarget {
     const rows = Object.keys(face.probabilities).map((name) => {
       const row = list.appendChild(document.createElement("li"));
       const label = row.appendChild(document.createElement("span"));
-      label.textContent = name;
+      label.textContent = emotion(name);
       const bar = row.appendChild(document.createElement("i"));
       bar.className = "bar";
       const fill = bar.appendChild(document.createElement("b"));
@@ -181,16 +183,16 @@ export class Faces extends EventTarget {
       row.row.classList.toggle("best", row.name === name);
       if (write) {
         row.figure.textContent = percent(share);
-        row.row.title = `${row.name} ${percent(share)}`;
+        row.row.title = `${emotion(row.name)} ${percent(share)}`;
       }
     }
     if (!write) return;
     panel.told = now;
-    panel.main.textContent = face.uncertain ? "uncertain" : name;
+    panel.main.textContent = emotion(face.uncertain ? "uncertain" : name);
     panel.root.classList.toggle("uncertain", face.uncertain);
-    panel.which.firstChild.textContent = `face ${face.track} · `;
+    panel.which.firstChild.textContent = `${say("camera.face", { track: String(face.track) })} · `;
     panel.which.lastChild.textContent = percent(face.confidence);
-    panel.root.setAttribute("aria-label", `Face ${face.track}: ${panel.main.textContent}`);
+    panel.root.setAttribute("aria-label", say("camera.face_says", { track: String(face.track), emotion: panel.main.textContent }));
   }
 }
 

@@ -1,5 +1,7 @@
 // What a camera has shown since the run began: the last hour or all of it, and any minute of that on a click.
 
+import { say } from "./language.js";
+
 const AGAIN = 10000; // ms until it is asked for anew
 const HOUR = 3600; // seconds
 const MINUTE = 60;
@@ -59,7 +61,7 @@ export class History {
     if (this.#span !== span || this.#room !== room) return; // another one was asked for meanwhile
     const told = response?.ok ? await response.json() : null;
     if (!told?.points.length) {
-      this.#say(told ? "nothing was shown then" : "there is no history");
+      this.#say(say(told ? "timeline.nothing_then" : "timeline.no_history"));
       return;
     }
     const min = Math.max(from ?? told.start, span === "minute" ? -Infinity : told.start);
@@ -67,8 +69,9 @@ export class History {
     this.#chart.past(told, min, max, this.#labels());
     const frames = told.points.reduce((sum, point) => sum + point.frames, 0);
     const most = told.points.reduce((most, point) => Math.max(most, point.most), 0);
-    const faces = most ? `, up to ${most} ${most === 1 ? "face" : "faces"} at once` : ", nobody";
-    this.#say(`${this.#chart.name(min)} to ${this.#chart.name(max)}: ${frames} frames${faces}`);
+    const faces = most ? say("timeline.at_once", { n: most }) : say("timeline.nobody");
+    const shown = { from: this.#chart.name(min), to: this.#chart.name(max) };
+    this.#say(say("timeline.room", { ...shown, frames: say("camera.frames", { n: frames }), faces }));
     if (span !== "minute") this.#timer = setTimeout(() => document.body.dataset.still !== "true" && this.#load(), AGAIN);
   }
 

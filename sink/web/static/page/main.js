@@ -1,11 +1,12 @@
 // The page: all cameras in a grid, and how the run does.
 
 import { Camera } from "./camera.js";
-import { colour, forgetColours, milliseconds, seconds, USUAL } from "./emotions.js";
+import { colour, forgetColours, milliseconds, rate, seconds, USUAL } from "./emotions.js";
 import { arrange, GAP } from "./grid.js";
+import { emotion, say } from "./language.js";
 import { Stream } from "./stream.js";
 import { Switches } from "./switches.js";
-import { nameOf, overall, skipped } from "./words.js";
+import { kept, nameOf, overall, skipped } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const WIDTHS = [320, 480, 640, 960, 1280, 1920];
@@ -33,18 +34,19 @@ stream.addEventListener("status", ({ detail: status }) => {
   for (const name of cameras.keys()) if (!order.includes(name)) remove(name);
   for (const each of status.cameras) {
     const camera = cameras.get(each.name) ?? add(each.name);
-    if (camera.status(each) && camera.state !== "waiting") tell(`Camera ${each.display_name}: ${nameOf(camera.state)}`);
+    if (camera.status({ ...each, editable: status.editable }) && camera.state !== "waiting") tell(say("page.told", { name: each.display_name, state: nameOf(camera.state) }));
   }
   arrangeAnew();
   const { state: worst, text, why } = overall(status.cameras);
   const moves = status.cameras.some(({ name }) => cameras.get(name).state === "live");
-  $("fps").textContent = moves ? `${status.fps.toFixed(1)} fps` : "–";
+  $("fps").textContent = moves ? rate(status.fps) : "–";
   $("p50").textContent = moves ? milliseconds(status.latency_ms.p50) : "–";
   $("p99").textContent = moves ? milliseconds(status.latency_ms.p99) : "–";
   $("lag").textContent = moves ? seconds(status.lag_seconds) : "–";
   dropped(status);
   $("notice").textContent = status.notice;
   $("notice").hidden = !status.notice;
+  keeps(status.kept);
   if (!ended) state(worst, text, why);
   banner("");
 });
@@ -56,15 +58,15 @@ stream.addEventListener("picture", ({ detail }) => cameras.get(detail.camera)?.p
 stream.addEventListener("timeline", ({ detail }) => cameras.get(detail.camera)?.timeline(detail, labels));
 stream.addEventListener("event", ({ detail }) => cameras.get(detail.camera)?.event(detail.event));
 stream.addEventListener("lost", ({ detail }) => {
-  state("lost", "no connection");
-  banner(`${detail}: trying again`);
+  state("lost", say("page.no_connection"));
+  banner(say("page.again", { why: detail }));
 });
 stream.addEventListener("end", () => {
   ended = true;
   document.body.dataset.still = "true";
   state("ended");
-  banner("The run has ended. The last pictures stay until you close this page.");
-  tell("The run has ended");
+  banner(say("page.over_stays"));
+  tell(say("page.over"));
   $("pause").disabled = true;
   keepResults();
   setInterval(lookForNext, 10000);
@@ -77,6 +79,14 @@ function paint() {
 }
 
 /** How many frames were skipped, of all cameras. */
+function keeps(told) {
+  const { text, more, full } = kept(told);
+  $("kept").hidden = !text;
+  $("kept").textContent = text;
+  $("kept").title = more;
+  $("kept").toggleAttribute("data-full", full);
+}
+
 function dropped(status) {
   const reasons = {};
   for (const camera of status.cameras) {
@@ -84,7 +94,7 @@ function dropped(status) {
   }
   const { share, text } = skipped(status.frames, status.dropped, reasons);
   $("dropped").textContent = share;
-  $("dropped").parentElement.title = text ? `${text}; each camera tells why` : "Frames that were not shown";
+  $("dropped").parentElement.title = text ? say("page.skipped_told", { text }) : say("page.skipped_means");
 }
 
 /** The server goes away now: fetch what can be downloaded while it is still there. */
@@ -99,7 +109,7 @@ async function keepResults() {
       link.download = name ? name[1] : `emotions.${format}`;
     } catch {
       link.removeAttribute("href");
-      link.title = "no longer there: the run has ended";
+      link.title = say("page.results_gone");
     }
   }
 }
@@ -113,13 +123,14 @@ async function lookForNext() {
 // --- cameras ------------------------------------------------------------------------------------------------------
 
 function add(name) {
-  const camera = new Camera(name, switches);
+  const camera = new Camera(name, switches, tell);
   cameras.set(name, camera);
   const after = order.slice(order.indexOf(name) + 1).find((other) => cameras.has(other));
   $("cameras").insertBefore(camera.root, after ? cameras.get(after).root : null);
   $("empty").hidden = true;
   camera.addEventListener("enlarge", () => (large === camera ? leave() : visit(camera)));
   camera.addEventListener("more", () => (large === camera ? camera.root.querySelector(".faces").scrollBy({ top: 200, left: 200 }) : visit(camera)));
+  camera.addEventListener("alone", () => large !== camera && visit(camera));
   camera.addEventListener("full", fullScreen);
   camera.pause(paused);
   watcher.observe(camera.root);
@@ -255,7 +266,7 @@ addEventListener("popstate", () => enlarge(cameras.get(named()) ?? null));
 
 function fullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
-  else document.documentElement.requestFullscreen?.().catch(() => tell("This browser has no full screen"));
+  else document.documentElement.requestFullscreen?.().catch(() => tell(say("page.no_full_screen")));
 }
 
 document.addEventListener("fullscreenchange", () => {
@@ -292,7 +303,7 @@ function walk(step) {
 
 // --- how it goes --------------------------------------------------------------------------------------------------
 
-function state(kind, text = kind, why = "") {
+function state(kind, text = nameOf(kind), why = "") {
   if (paused && kind !== "ended") return;
   $("run-state").textContent = text;
   $("run-state").dataset.state = kind;
@@ -315,7 +326,7 @@ function legend() {
       const item = document.createElement("li");
       const swatch = item.appendChild(document.createElement("i"));
       swatch.style.background = colour(name, n);
-      item.append(name);
+      item.append(emotion(name));
       return item;
     }),
   );
@@ -324,13 +335,13 @@ function legend() {
 function pause(yes) {
   if (ended) return;
   paused = false;
-  state(yes ? "paused" : "waiting", yes ? "paused" : "connecting");
+  state(yes ? "paused" : "waiting", yes ? nameOf("paused") : say("page.connecting"));
   paused = yes;
   document.body.dataset.still = String(yes);
   for (const camera of cameras.values()) camera.pause(yes);
   $("pause").setAttribute("aria-pressed", String(yes));
-  $("pause").querySelector("span").textContent = yes ? "Go on" : "Pause";
-  tell(yes ? "Paused" : "Goes on");
+  $("pause").querySelector("span").textContent = say(yes ? "page.go_on" : "page.pause");
+  tell(say(yes ? "page.is_paused" : "page.goes_on"));
   if (yes) stream.stop();
   else stream.start();
 }
@@ -353,6 +364,10 @@ function redraw() {
   for (const camera of cameras.values()) camera.redraw(labels);
 }
 
+const showAreas = () => $("cameras").classList.toggle("no-areas", !switches.now.areas);
+switches.addEventListener("change", showAreas);
+showAreas();
+
 // --- what people do -----------------------------------------------------------------------------------------------
 
 const MENUS = ["download", "overlays"];
@@ -371,6 +386,8 @@ const KEYS = {
   l: () => switches.toggle("labels"),
   p: () => switches.toggle("percentages"),
   m: () => switches.toggle("landmarks"),
+  a: () => switches.toggle("areas"),
+  e: () => (large ?? (cameras.size === 1 && chosen()))?.edit?.(),
   t: changeTheme,
   "?": () => $("keys").showModal(),
   ArrowLeft: () => walk(-1),

@@ -1,6 +1,7 @@
 // The events of one camera: small marks on its timeline, and their words.
 
 import { colour } from "./emotions.js";
+import { emotion, reason, say } from "./language.js";
 
 const KEPT = 500; // as many as the server tells a new viewer
 const NEAR = 1.5; // seconds of the timeline within which an event belongs to a point
@@ -10,12 +11,12 @@ const SIZE = 8; // pixels
 export const ROOM = SIZE + 3;
 
 const WORDS = {
-  face_appeared: (event) => `face ${event.track} appears`,
-  face_left: (event) => `face ${event.track} leaves`,
-  emotion_changed: (event) => `face ${event.track}: ${event.from} to ${event.to}`,
-  scene_cut: () => "cut",
-  camera_lost: (event) => `lost: ${event.reason}`,
-  camera_back: () => "back",
+  face_appeared: ({ track }) => say("timeline.face_appeared", { track: String(track) }),
+  face_left: ({ track }) => say("timeline.face_left", { track: String(track) }),
+  emotion_changed: ({ track, from, to }) => say("timeline.emotion_changed", { track: String(track), from: emotion(from), to: emotion(to) }),
+  scene_cut: () => say("timeline.scene_cut"),
+  camera_lost: (event) => say("timeline.camera_lost", { reason: reason(event.reason) }),
+  camera_back: () => say("timeline.camera_back"),
 };
 
 export class Marks {

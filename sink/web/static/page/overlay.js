@@ -2,6 +2,7 @@
 // the screen.
 
 import { percent, trackColour } from "./emotions.js";
+import { emotion } from "./language.js";
 
 const DARK = "rgb(10 12 16 / 82%)";
 const LIGHT = "#fff";
@@ -13,8 +14,9 @@ const BESIDE = 3; // the first of the spots beside a box, which a label leaves a
 
 /** What the label of a face says, the longer first. */
 export function wordings(face, percentages) {
-  if (face.uncertain) return ["uncertain", ""];
-  return [percentages ? `${face.emotion} ${percent(face.confidence)}` : face.emotion, ""];
+  if (face.uncertain) return [emotion("uncertain"), ""];
+  const name = emotion(face.emotion);
+  return [percentages ? `${name} ${percent(face.confidence)}` : name, ""];
 }
 
 /** Places for labels. Pure. The largest faces come first; a label that would cover a face or another label gives way:

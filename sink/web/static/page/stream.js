@@ -1,6 +1,8 @@
 // The one connection to the server. Browsers open six to a server at the most, so nine cameras with a stream each would
 // not all come; here everything comes over one: results, timelines, and the pictures of the cameras in view.
 
+import { reason, say } from "./language.js";
+
 const TELL_EVERY = 400; // ms
 const SILENCE = 6000; // ms; the server says something every second
 
@@ -46,8 +48,8 @@ export class Stream extends EventTarget {
         if (await this.#read(signal)) return;
       } catch (error) {
         if (signal.aborted) return;
-        const why = error instanceof TypeError ? "The page's server does not answer" : error.message;
-        this.#tell("lost", this.#restarts ? "The sink restarts" : why);
+        const why = error instanceof TypeError ? say("page.no_answer") : error.message;
+        this.#tell("lost", this.#restarts ? say("page.restarts") : why);
       }
       await new Promise((done) => setTimeout(done, this.#pause));
       this.#pause = Math.min(this.#pause * 2, 5000);
@@ -67,7 +69,7 @@ export class Stream extends EventTarget {
       if (!response.ok) {
         if (response.status === 401) location.reload(); // it asks for the token
         const told = await response.json().catch(() => ({}));
-        throw new Error(told.detail || `the server answers ${response.status}`);
+        throw new Error(told.detail ? reason(told.detail) : say("page.bad_answer", { status: String(response.status) }));
       }
       for await (const { head, body } of records(response.body.getReader())) {
         clearTimeout(timer);
@@ -79,7 +81,7 @@ export class Stream extends EventTarget {
         if (head.kind === "end") return true;
         this.#restarts = head.kind === "restart";
       }
-      throw new Error("The connection was lost");
+      throw new Error(say("page.cut_off"));
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", give);

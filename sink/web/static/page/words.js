@@ -1,24 +1,16 @@
 // What the page says of cameras, in words for people. Pure.
 
 import { percent, seconds } from "./emotions.js";
+import { dayAndTime, decimal, named, reason, say } from "./language.js";
 
-const NAMES = { live: "live", waiting: "waiting", paused: "paused", lost: "no signal", frozen: "frozen", ended: "ended" };
 /** From the worst to the best; what has ended is told only where nothing else is left. */
 const WORST = ["lost", "frozen", "waiting", "paused", "live"];
-const SKIPPED = {
-  superseded_detector: "a newer frame was there before faces were looked for",
-  superseded_classifier: "a newer frame was there before emotions were told",
-  stale_detector: "too old before faces were looked for",
-  stale_classifier: "too old before emotions were told",
-  redis: "Redis was away or refused them",
-  missing: "lost on the way",
-};
 const METRIC = "emotion_dropped_frames_total";
 
 /** The state of a camera; earlier servers say "no signal" for "lost". */
 export const stateOf = (status) => (status.state === "no signal" ? "lost" : status.state);
 
-export const nameOf = (state) => NAMES[state] ?? state;
+export const nameOf = (state) => named("states", state);
 
 /** What stands over the picture of a camera that is not live, or nothing.
  *
@@ -26,31 +18,35 @@ export const nameOf = (state) => NAMES[state] ?? state;
  * @param has whether there is a picture to look at. */
 export function veil(status, ago, age, has) {
   const state = stateOf(status);
-  const reason = status.reason ? `: ${status.reason}` : "";
+  const why = status.reason ? reason(status.reason) : "";
   if (state === "lost") {
     const lasts = lasting(status, age);
-    const begin = reason ? `No signal${reason}` : lasts === null ? "No signal" : `No signal for ${seconds(lasts)}`;
-    return `${begin}${retry(status, ago)}`;
+    const alone = () => (lasts === null ? say("camera.no_signal") : say("camera.no_signal_for", { time: seconds(lasts) }));
+    return again(why ? say("camera.no_signal_why", { why }) : alone(), status, ago);
   }
   if (state === "frozen") {
     const lasts = lasting(status, null);
-    return `Frozen${reason || (lasts === null ? ": the picture does not change" : `: the same picture for ${seconds(lasts)}`)}`;
+    if (why) return say("camera.frozen_why", { why });
+    return lasts === null ? say("camera.frozen") : say("camera.frozen_for", { time: seconds(lasts) });
   }
   if (has) return "";
-  if (state === "waiting") return `${awaited(status.reason)}${retry(status, ago)}`;
-  return state === "ended" ? (reason ? `Ended${reason}` : "Ended") : "";
+  if (state === "waiting") return again(awaited(status.reason), status, ago);
+  if (state !== "ended") return "";
+  return why ? say("camera.ended_why", { why }) : say("camera.ended");
 }
 
 /** What is waited for; "no result yet" is what the sink says of a camera of which it knows nothing more. */
-function awaited(reason) {
-  if (!reason || reason.startsWith("no result yet")) return "Waiting for the first picture";
-  return reason[0].toUpperCase() + reason.slice(1);
+function awaited(told) {
+  if (!told || told.startsWith("no result yet")) return say("camera.first");
+  const why = reason(told);
+  return why[0].toUpperCase() + why.slice(1);
 }
 
-function retry(status, ago) {
-  if (status.retry_s === null || status.retry_s === undefined) return "";
+/** The text, and when it is tried again. */
+function again(text, status, ago) {
+  if (status.retry_s === null || status.retry_s === undefined) return text;
   const left = status.retry_s - ago;
-  return left >= 0.5 ? `. Trying again in ${Math.round(left)} s` : ". Trying again now";
+  return left >= 0.5 ? say("camera.again_in", { text, n: Math.round(left) }) : say("camera.again_now", { text });
 }
 
 /** Seconds that a state has lasted. */
@@ -61,26 +57,27 @@ export function lasting(status, age) {
 
 /** What stands where faces would be, while there is none. */
 export function nobody(state, shown) {
-  if (state === "live" || state === "paused") return shown ? "nobody in the picture" : "";
-  return state === "ended" && shown ? "ended" : "";
+  if (state === "live" || state === "paused") return shown ? say("camera.nobody") : "";
+  return state === "ended" && shown ? nameOf(state) : "";
 }
 
 /** The state of the whole run: the worst of its cameras, how many are affected, and why. */
 export function overall(cameras) {
-  if (!cameras.length) return { state: "waiting", text: "waiting", why: "" };
+  if (!cameras.length) return { state: "waiting", text: nameOf("waiting"), why: "" };
   const going = cameras.filter((camera) => stateOf(camera) !== "ended");
-  if (!going.length) return { state: "ended", text: "ended", why: "" };
+  if (!going.length) return { state: "ended", text: nameOf("ended"), why: "" };
   const states = going.map(stateOf);
   const state = WORST.find((each) => states.includes(each)) ?? "live";
   const some = going.filter((camera) => stateOf(camera) === state);
   const over = cameras.length - going.length;
   let text = nameOf(state);
   if (state !== "live" && cameras.length > 1) {
-    text = some.length === cameras.length ? `all ${some.length}: ${text}` : `${some.length} of ${cameras.length}: ${text}`;
+    const [n, all] = [some.length, cameras.length];
+    text = n === all ? say("page.all", { n, state: text }) : say("page.some", { n, all, state: text });
   } else if (over) {
-    text = `${text}, ${over} ended`;
+    text = say("page.some_ended", { state: text, n: over });
   }
-  const why = state === "live" ? "" : some.map((camera) => camera.display_name + (camera.reason ? `: ${camera.reason}` : "")).join("\n");
+  const why = state === "live" ? "" : some.map((camera) => camera.display_name + (camera.reason ? `: ${reason(camera.reason)}` : "")).join("\n");
   return { state, text, why };
 }
 
@@ -90,18 +87,35 @@ export function skipped(frames, dropped, reasons) {
   const over = dropped - lost;
   const all = frames + dropped;
   const parts = [];
-  if (over) parts.push(`${share(over, all)} of frames skipped to stay live`);
-  if (lost) parts.push(`${lost} ${lost === 1 ? "frame" : "frames"} lost on the way`);
+  if (over) parts.push(say("camera.skipped", { share: share(over, all) }));
+  if (lost) parts.push(say("camera.lost", { n: lost }));
   const details = Object.entries(reasons).filter(([, count]) => count);
   return {
-    share: dropped ? share(dropped, all) : "0 %",
+    share: dropped ? share(dropped, all) : percent(0),
     text: parts.join(", "),
-    details: details.map(([name, count]) => ({ count, name, means: SKIPPED[name] ?? name })),
+    details: details.map(([name, count]) => ({ count, name, means: named("skipped", name) })),
     metric: METRIC,
   };
 }
 
+/** What is kept of the results, what goes next, and whether a disk is full; empty where results are not kept so. */
+export function kept(told) {
+  if (!told) return { text: "", more: "", full: false };
+  const parts = [say("kept.size", { size: bytes(told.size) })];
+  if (told.oldest !== null) parts.push(say("kept.since", { time: dayAndTime(told.oldest) }));
+  if (told.room !== null) parts.push(say("kept.room", { size: bytes(told.room) }));
+  const full = told.paused.length > 0;
+  if (full) parts.push(say("kept.full", { outputs: told.paused.join(", ") }));
+  else if (told.next && told.next_at !== null) parts.push(say("kept.next", { time: dayAndTime(told.next_at) }));
+  return { text: parts.join(" · "), more: told.next ? say("kept.which", { name: told.next }) : "", full };
+}
+
+function bytes(value) {
+  const [unit, size] = value < 2 ** 30 ? ["mib", 2 ** 20] : ["gib", 2 ** 30];
+  return say(`units.${unit}`, { n: decimal(value / size) });
+}
+
 function share(part, all) {
   const value = part / Math.max(1, all);
-  return value < 0.01 ? "less than 1 %" : percent(value);
+  return value < 0.01 ? say("units.little") : percent(value);
 }
