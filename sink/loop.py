@@ -12,8 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from redis.exceptions import ResponseError
-
 from emotion_stream.shared.errors import DecodeError
 from emotion_stream.shared.messages.codec import decode_emotions
 from emotion_stream.shared.messages.types import LEFT_OUT, Emotions
@@ -32,8 +30,8 @@ from emotion_stream.sink.events.watch import Watcher
 from emotion_stream.sink.leftovers import Arrival, Leftovers
 from emotion_stream.sink.order import Released, Reorder
 from emotion_stream.sink.results.history import Histories
-from emotion_stream.sink.results.leaving import Departure, Departures, Leaving, present
-from emotion_stream.sink.results.monitor import Keeping, Monitor, Remembering, Report
+from emotion_stream.sink.results.leaving import Departure, Departures, forget, present
+from emotion_stream.sink.results.monitor import Keeping, Monitor, Remembering, Report, behind
 from emotion_stream.sink.results.output import Buffering, Output, Result
 from emotion_stream.sink.results.stats import Stats
 from emotion_stream.sink.roll import Roll
@@ -244,8 +242,9 @@ class Sink:
         progress = streams.progress()
         self._roll.ended = progress.ended.keys()
         self._tell_of_cameras(progress)
-        under_way = {item.camera for item in (*self._unshown, *self._shown)}
-        for departure in self._departures.new(progress.left, under_way):
+        for departure in self._departures.new(
+            progress.left, {item.camera for item in (*self._unshown, *self._shown)}
+        ):
             self._let_go(departure)
         self._keep()
         if not self._monitors:
@@ -253,7 +252,7 @@ class Sink:
         hops = (keys.frames, "detector"), (keys.faces, "classifier"), (keys.emotions, self._name)
         report = Report(
             self._stats,
-            sum(self._behind(stream, group) for stream, group in hops),
+            behind(streams, hops),
             frozenset(camera for camera in progress.ended if progress.all_shown([camera], ended=True)),
             present(self._streams, progress, self._arrived),
             self._stats.kept,
@@ -263,19 +262,15 @@ class Sink:
 
     def _let_go(self, departure: Departure) -> None:
         """Forget a camera, its frames that never came, and whoever was there."""
-        camera, now = departure.camera, self._clock.wall()
-        self._tell(self._watcher.ended(camera, now))
-        missing = departure.missing(self._positions.get(camera))
+        camera, missing = departure.camera, departure.missing(self._positions.get(departure.camera))
+        self._turn.check()
+        self._tell(self._watcher.ended(camera, self._clock.wall()))
         self._stats.missing += missing
         self._metrics.missing.inc(missing)
-        for keeper in (self._order, self._follower, self._watcher, self._histories, self._roll):
-            keeper.forget(camera)
         self._arrived.pop(camera, None)
-        for output in self._outputs:
-            if isinstance(output, Leaving):
-                output.let_go(camera)
+        parts = self._order, self._veil, self._follower, self._watcher, self._histories, self._roll
+        forget(camera, parts, self._outputs)
         self._streams.drop_tracks(self._name, [camera, camera + _EVENTS])
-        log.info("camera %s is gone", camera)
 
     def _keep(self) -> None:
         """What has to go goes, also while nothing comes."""
@@ -313,13 +308,6 @@ class Sink:
             for listener in self._listeners:
                 listener.tell(event)
 
-    def _behind(self, stream: str, group: str) -> float:
-        """Seconds that a group is behind; 0 while the stream does not exist."""
-        try:
-            return self._streams.lag(stream, group).seconds
-        except ResponseError:
-            return 0.0
-
     def _lost(self, camera: str, reason: str, count: int = 1) -> None:
         for monitor in self._monitors:
             monitor.lost(camera, reason, count)
@@ -338,14 +326,17 @@ class Sink:
                 garbage.append(Done(entry.id))
                 continue
             try:
-                arrivals.append(Arrival(entry.id, decode_emotions(entry.fields, entry.id)))
+                arrival = Arrival(entry.id, decode_emotions(entry.fields, entry.id))
             except DecodeError as e:
                 log.warning("emotions: entry %s is not a message (%s): set aside", entry.id, e)
                 self._metrics.decode_errors.inc()
                 self._metrics.dead_letters.inc()
                 garbage.append(set_aside(entry, f"not a message: {e}"))
-        garbage += [Done(arrival.id) for arrival in arrivals if self._departures.has(arrival.message.info)]
-        arrivals = [arrival for arrival in arrivals if not self._departures.has(arrival.message.info)]
+            else:
+                if self._departures.has(arrival.message.info):
+                    garbage.append(Done(entry.id))
+                else:
+                    arrivals.append(arrival)
         if self._leftovers is not None:
             arrivals, ended = self._leftovers.sift(arrivals)
             garbage += [Done(arrival.id) for arrival in ended]

@@ -112,6 +112,10 @@ class Veil:
         """Whether anything waits."""
         return any(lane.held for lane in self._lanes.values())
 
+    def cameras(self) -> set[str]:
+        """Those of which something waits."""
+        return {camera for camera, lane in self._lanes.items() if lane.held}
+
     def hides(self, item: Released) -> bool:
         """Whether faces are hidden in this frame."""
         return item.message is not None and self._hides(item.message.info)
@@ -119,6 +123,10 @@ class Veil:
     def _hides(self, info: FrameInfo) -> bool:
         own = info.settings.blur_faces
         return self._blur if own is None else own
+
+    def forget(self, camera: str) -> None:
+        """This camera is gone, and nothing of it is held back any more."""
+        self._lanes.pop(camera, None)
 
     def take(self, released: Iterable[Released], jpegs: Mapping[str, bytes | None], now: float) -> None:
         """Take in what came into order, with the pictures by frame id, as far as they are wanted."""

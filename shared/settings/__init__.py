@@ -6,6 +6,7 @@ __all__ = [
     "command_options",
     "event_options",
     "flags",
+    "keep_options",
     "loading",
     "options",
     "reread",

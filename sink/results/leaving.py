@@ -1,6 +1,7 @@
 """Cameras that their producers have let go for good: a sink forgets them when it has shown what they sent."""
 
-from collections.abc import Collection, Mapping
+import logging
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -8,6 +9,9 @@ from emotion_stream.shared.messages.signal import Signal
 from emotion_stream.shared.messages.types import FrameInfo
 from emotion_stream.shared.streams.progress import Progress
 from emotion_stream.shared.streams.shard import Streams
+from emotion_stream.sink.results.output import Output
+
+log = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -50,6 +54,28 @@ class Departures:
     def has(self, info: FrameInfo) -> bool:
         """Whether this frame comes after the departure of its camera: too late."""
         return self._gone.get(info.camera) == info.epoch
+
+
+class Part(Protocol):
+    """What keeps something of each camera."""
+
+    def forget(self, camera: str) -> None:
+        """This camera is gone."""
+
+
+def forget(camera: str, parts: Iterable[Part], outputs: Iterable[Output]) -> None:
+    """Let all of these know that a camera is gone.
+
+    Raises:
+        EmotionError: an output could not finish its file.
+    """
+    for part in parts:
+        part.forget(camera)
+    for output in outputs:
+        output.flush()
+        if isinstance(output, Leaving):
+            output.let_go(camera)
+    log.info("camera %s is gone", camera)
 
 
 def present(streams: Streams, progress: Progress, heard: Collection[str]) -> dict[str, Signal]:

@@ -1,11 +1,15 @@
 """Outputs that people watch while it runs: they are also told how the pipeline does."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from redis.exceptions import ResponseError
+
 from emotion_stream.shared.messages.signal import Signal
 from emotion_stream.shared.messages.types import FrameInfo
+from emotion_stream.shared.streams.shard import Streams
 from emotion_stream.sink.results.history import Histories
 from emotion_stream.sink.results.kept import Kept
 from emotion_stream.sink.results.output import Output
@@ -29,6 +33,16 @@ class Report:
     ended: Collection[str]
     signals: Mapping[str, Signal] = field(default_factory=dict)
     kept: Kept | None = None
+
+
+def behind(streams: Streams, hops: Iterable[tuple[str, str]]) -> float:
+    """Seconds that groups are behind, one after the other; `hops`: stream and group. A stream that does not exist
+    counts nothing."""
+    seconds = 0.0
+    for stream, group in hops:
+        with suppress(ResponseError):
+            seconds += streams.lag(stream, group).seconds
+    return seconds
 
 
 @runtime_checkable

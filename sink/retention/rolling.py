@@ -101,6 +101,16 @@ class Rolling:
             if isinstance(lane.output, Buffering):
                 lane.output.forget()
 
+    def let_go(self, camera: str) -> None:
+        """Finish the file of a camera that has gone.
+
+        Raises:
+            EmotionError: it could not be finished.
+        """
+        if camera in self._lanes:
+            self._finish(camera)
+        self._last.pop(camera, None)
+
     def close(self) -> None:
         """Finish all files.
 
