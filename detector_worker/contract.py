@@ -58,3 +58,8 @@ class FaceDetector(Protocol):
             JpegError: the frame cannot be decoded.
         """
         ...
+
+    def detail(self, jpeg: GrayJpeg, info: FrameInfo, remembered: bytes | None) -> float:
+        """How many times smaller the frame's picture may be where `search` begins, or `scan` where nothing is
+        remembered. A guess, so that it can be decoded ahead: `remembered` may be of the frame before the last."""
+        ...

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from emotion_stream.classifier_worker.classifier import check_served
 from emotion_stream.emotion.report.run import Gathered
+from emotion_stream.emotion.runner.crew import Crew
 from emotion_stream.emotion.runner.launch import Launch
 from emotion_stream.emotion.runner.page import Page, settle_page
 from emotion_stream.emotion.runner.rules import in_force
@@ -96,6 +97,7 @@ class Run:
         self._server_starts = 0
         self._counted = self._forgotten = 0
         self._labels: dict[str, Any] = {}
+        self._crew = Crew(launch)
 
     def run(self) -> dict[str, Any]:
         """Run to the end and return the summary.
@@ -156,7 +158,7 @@ class Run:
 
     def _wait_until_ready(self, streams: Streams) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        expected = self._launch.workers.detectors + self._launch.workers.classifiers + 1
+        expected = sum(workers.first for workers in self._launch.workers.values()) + 1
         while not self._service.stopping:
             self._supervisor.check({})
             self._revive()
@@ -260,6 +262,7 @@ class Run:
         try:
             progress = streams.progress()
             self._workers(streams)
+            self._crew.look(streams)
             lag = streams.lag(streams.keys.frames, "detector").seconds
         except RedisError as e:
             log.debug("no look at the progress: %s", e)
