@@ -6,7 +6,7 @@ Workers take the longest to load. So this module imports nothing large: the runn
 import itertools
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -161,25 +161,36 @@ class Launch:
         """The producer's settings in its own file, which it reads again when it changes."""
         return replace(self.producer, cameras_file=None, only=(), watch_settings=True)
 
+    @property
+    def _mode(self) -> Mode:
+        return "live" if self.is_live else "lossless"
+
     def planned(self, values: Values) -> tuple[tuple[Camera, ...], tuple[SourceSpec, ...]]:
-        """The cameras of settings that were read again, and what they play. Files are opened, and closed again.
+        """The cameras of settings that were read again, and what they play.
 
         Raises:
-            EmotionError: one of them cannot be had, or cannot join this run.
+            EmotionError: one of them is not there, or cannot join this run.
         """
-        from emotion_stream.producer.loop import Given, check_recording, plan_again
+        from emotion_stream.producer.loop import Given, plan_again
 
         cameras = self._tables(values)
-        mode: Mode = "live" if self.is_live else "lossless"
-        specs = plan_again(Given(replace(self.producer, only=()), cameras), mode)
+        return cameras, plan_again(Given(replace(self.producer, only=()), cameras), self._mode)
+
+    def try_new(self, specs: Sequence[SourceSpec]) -> None:
+        """Open and close those files and folders that are not played yet.
+
+        Raises:
+            EmotionError: one of them cannot be read.
+        """
+        from emotion_stream.producer.loop import check_recording
+
         new = [spec for spec in specs if spec not in self.sources]
         check_cameras(new)
         for spec in new:
             try:
-                check_recording(spec, mode, self.producer)
+                check_recording(spec, self._mode, self.producer)
             except EmotionError as e:
                 raise EmotionError(f"[cameras.{spec.name}], source: {e}") from e
-        return cameras, specs
 
     def change(self, cameras: tuple[Camera, ...], specs: tuple[SourceSpec, ...]) -> Change:
         """From now on these. The producer finds out by itself, and at once where it is told to look."""

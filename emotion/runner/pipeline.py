@@ -179,6 +179,8 @@ class Run:
     def _change_cameras(self) -> None:
         """Take cameras on and let them go, where somebody asks for the settings file to be read again, or it has
         changed."""
+        if self._reread.is_due() and sys.stderr.isatty():
+            print(CLEAR, end="", file=sys.stderr, flush=True)
         found = self._reread.news(self._planned)
         if found is None:
             return
@@ -190,10 +192,11 @@ class Run:
         log.info("cameras: %s", change)
 
     def _planned(self, values: Values) -> tuple[tuple[Camera, ...], tuple[SourceSpec, ...]]:
-        found = self._launch.planned(values)
-        written = claims_of_run(values, [source.name for source in found[1]])
-        check([*sources_of(found[1]), *settings_of(values)], written, force=True)
-        return found
+        cameras, specs = self._launch.planned(values)
+        names = dict.fromkeys((*self._cameras, *(spec.name for spec in specs)))
+        check([*sources_of(specs), *settings_of(values)], claims_of_run(values, list(names)), force=True)
+        self._launch.try_new(specs)
+        return cameras, specs
 
     # --- while it runs -----------------------------------------------------------------------------------
 

@@ -52,10 +52,16 @@ class Reread:
         self._seen = self._done = _stamp(self._files)
         self._look_at = clock() + LOOK_EVERY
 
+    def is_due(self) -> bool:
+        """Whether the file is to be read again."""
+        if self._changed():
+            self._asked.set()
+        return self._asked.is_set()
+
     def news(self, read: Callable[[Mapping[str, Any]], T]) -> T | None:
         """What `read` makes of the settings as they are now, if the file is to be read again. A mistake, which is
         what raises `EmotionError`, is logged with its line. To be asked often."""
-        if not (self._asked.is_set() or self._changed()):
+        if not self.is_due():
             return None
         self._asked.clear()
         self._done = _stamp(self._files)
