@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 
@@ -66,36 +66,25 @@ class Detector:
         if self._finder is None or self._thread is None:
             raise RuntimeError("the detector is not open")
         jpegs = [_opened(frame) for frame in batch]
+        ways = [self._way(self._finder, frame, hints) for frame in batch]
         results = []
         for n, (frame, jpeg) in enumerate(zip(batch, jpegs, strict=True), 1):
             following = jpegs[n] if n < len(jpegs) else None
             if isinstance(following, GrayJpeg):
-                following.begin(self._thread, self._detail(self._finder, batch[n], following, hints))
-            results.append(self._detect(self._finder, frame, jpeg, hints))
+                following.begin(self._thread, _detail(ways[n], batch[n], following))
+            results.append(self._detect(ways[n - 1], frame, jpeg))
         return results
 
-    def _own(self, finder: FaceDetector, frame: Frame) -> tuple[FaceDetector, DetectorOptions]:
-        """The face detector with what the frame's camera wants done otherwise, and all its options."""
-        settings = frame.info.settings
-        if settings == GENERAL:
-            return finder, self._options
-        options = tuned(self._options, settings)
-        return finder.tuned(options, ignoring(settings.ignore)), options
+    def _way(self, finder: FaceDetector, frame: Frame, hints: Hints | None) -> "_Way":
+        """How a frame is searched: as its camera wants it."""
+        options, own = self._options, frame.info.settings
+        if own != GENERAL:
+            options = tuned(options, own)
+            finder = finder.tuned(options, ignoring(own.ignore))
+        return _Way(finder, None if frame.still or options.scan_every == 1 else hints)
 
-    def _detail(self, finder: FaceDetector, frame: Frame, jpeg: GrayJpeg, hints: Hints | None) -> float:
-        """How many times smaller a frame may be at first, as far as that is known while the one before it is
-        still to be searched."""
-        if not frame.info.analyzed:
-            return _for_scene(jpeg)
-        finder, options = self._own(finder, frame)
-        known = None if hints is None or _alone(frame, options) else hints.get(frame.info.camera)
-        return finder.detail(jpeg, frame.info, known)
-
-    def _detect(
-        self, finder: FaceDetector, frame: Frame, jpeg: GrayJpeg | JpegError, hints: Hints | None
-    ) -> Detections:
-        info = frame.info
-        finder, options = self._own(finder, frame)
+    def _detect(self, way: "_Way", frame: Frame, jpeg: GrayJpeg | JpegError) -> Detections:
+        info, finder, hints = frame.info, way.finder, way.hints
         faces: list[Found]
         try:
             if isinstance(jpeg, JpegError):
@@ -106,7 +95,7 @@ class Detector:
                 )
             if not info.analyzed:
                 faces = []
-            elif hints is None or _alone(frame, options):
+            elif hints is None:
                 faces = finder.scan(jpeg)
             else:
                 faces, remember = finder.search(jpeg, info, hints.get(info.camera))
@@ -135,9 +124,21 @@ class Detector:
         return crop_face(gray, face.box, model.size, model.margin, gray.shape[1] / jpeg.width)
 
 
-def _alone(frame: Frame, options: DetectorOptions) -> bool:
-    """Whether a frame is scanned as a whole, whatever is known of its camera. Pure."""
-    return frame.still or options.scan_every == 1
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """By what a frame is searched, and what is known of the cameras; None: it is scanned as a whole."""
+
+    finder: FaceDetector
+    hints: Hints | None
+
+
+def _detail(way: _Way, frame: Frame, jpeg: GrayJpeg) -> float:
+    """How many times smaller a frame may be at first, as far as that is known while the one before it is still to
+    be searched."""
+    if not frame.info.analyzed:
+        return _for_scene(jpeg)
+    known = None if way.hints is None else way.hints.get(frame.info.camera)
+    return way.finder.detail(jpeg, frame.info, known)
 
 
 def _opened(frame: Frame) -> GrayJpeg | JpegError:

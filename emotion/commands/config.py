@@ -150,6 +150,8 @@ def _text(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, dict):
         return "; ".join(f"{name}: {area}" for name, area in value.items())
     return "; ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -26,8 +26,8 @@ from emotion_stream.shared.process.metrics import Metrics
 from emotion_stream.shared.settings.cameras import Camera
 from emotion_stream.shared.settings.options import ProducerOptions
 from emotion_stream.shared.streams.shard import Streams
+from tests.producer.cameras.test_own_settings import camera
 from tests.producer.conftest import Factory
-from tests.producer.test_own_settings import camera
 from tests.producer.test_producer import frames, seqs, wait_for
 from tests.producer.test_sources import Counts, write_video
 

@@ -73,6 +73,7 @@ def test_the_table_for_people_hides_secrets(hall: str, capsys: pytest.CaptureFix
     text = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "camera hall (Haupteingang Süd): rtsp://admin:***@10.0.0.7/stream" in lines
+    assert f"fps 10 {hall} [cameras.hall]" in lines
     assert f"min_face 0.08 {hall} [cameras.hall]" in lines
     assert f"zones door: 0.5,0 1,0 1,1 {hall} [cameras.hall]" in lines
     assert "notice - default" in lines
