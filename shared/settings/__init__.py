@@ -1,3 +1,3 @@
 """Every setting, declared once, and how flags, variables and files become it."""
 
-__all__ = ["cli", "command_options", "event_options", "flags", "loading", "options"]
+__all__ = ["cli", "command_options", "event_options", "flags", "keep_options", "loading", "options"]

@@ -20,7 +20,7 @@ from emotion_stream.sink.outputs.faces import load
 from emotion_stream.sink.outputs.images import written as pictures
 from emotion_stream.sink.outputs.jsonl import JsonLines
 from emotion_stream.sink.retention.rules import DAY, Rules
-from tests.support.kept import MORNING, TARGETS, shop
+from tests.sink.retention.kept import MORNING, TARGETS, shop
 from tests.support.web_feed import make_result
 
 FOREVER = Rules()
