@@ -2,11 +2,15 @@
 
 import json
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from emotion_stream.emotion.runner.summary import sized, told_kept
+from emotion_stream.emotion.written import check_kept
+from emotion_stream.shared.claims import Source
+from emotion_stream.shared.errors import UsageError
 from emotion_stream.sink.results.kept import Kept
 from emotion_stream.sink.retention.rules import Rules
 from tests.emotion.test_run import FAST, emotion, write_clip
@@ -58,3 +62,19 @@ def test_the_summary_says_what_goes_next() -> None:
     )
     assert told_kept(Kept(0).as_dict()) == "0.0 MB"
     assert sized(20 << 30) == "20.0 GB"
+
+
+@pytest.mark.parametrize("spec", ["jsonl=r.jsonl", "video=clip.mp4", "images=shots"])
+def test_what_is_read_is_not_where_results_go_when_they_are_old(tmp_path: Path, spec: str) -> None:
+    kind, _, name = spec.partition("=")
+    sources = {
+        "jsonl": tmp_path / "r-hall-2026-11-29.jsonl",
+        "video": tmp_path / "clip-hall-2026-11-29.mp4",
+        "images": tmp_path / "shots" / "2026-11-29" / "hall",
+    }
+    values = {"output": (f"{kind}={tmp_path / name}",), "keep": "7d"}
+    for source in sources.values():
+        refused = source == sources[kind]
+        with pytest.raises(UsageError, match="is read, and would be removed") if refused else nullcontext():
+            check_kept(values, [Source(source, "a source")])
+        check_kept(values | {"keep": "off"}, [Source(source, "a source")])
