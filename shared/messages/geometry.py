@@ -1,4 +1,4 @@
-"""What lies in the areas of a picture (`areas.py`): points, faces, cells. Pure functions.
+"""What lies in the areas of a picture (`messages/areas.py`): points, faces, cells. Pure functions.
 
 A polygon that crosses itself holds what lies inside an odd number of times, as in every drawing program.
 """

@@ -58,7 +58,13 @@ class Web:
         self._hub = Hub(cameras, notice, posters=posters, editable=options.editable)
         root_path = options.web_root_path.rstrip("/")
         self._server = WebServer(
-            self._hub, sock, access(options, self.address), options.web_viewers, root_path, words, keep
+            self._hub,
+            sock,
+            access(options, self.address),
+            options.web_viewers,
+            root_path,
+            words,
+            keep,
         )
         self._alone = announce
         self._server.start()

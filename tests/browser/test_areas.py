@@ -36,7 +36,10 @@ def editable(tmp_path: Path) -> tuple[WebOptions, Path]:
 
 
 def shapes(page: Page, kind: str) -> list[str]:
-    return page.locator(f".areas polygon.{kind}:not(.rim)").evaluate_all("all => all.map(e => e.dataset.area)")
+    drawn: list[str] = page.locator(f".areas polygon.{kind}:not(.rim)").evaluate_all(
+        "all => all.map(e => e.dataset.area)"
+    )
+    return drawn
 
 
 def at(board: Locator, x: float, y: float) -> tuple[float, float]:

@@ -95,7 +95,7 @@ export class Camera extends EventTarget {
         return;
       }
       const { wrong } = await save(this.name, told);
-      tell(wrong ?? say("areas.poster_gone"));
+      tell(wrong ?? say("areas.poster_ignored"));
       if (wrong) this.#posters.say(wrong);
       else {
         this.#posters.forget(text);

@@ -1,8 +1,7 @@
 // Draws the areas of one camera: with a mouse, a finger, or the keyboard alone. What can be held lies in the layer over
 // the picture, names and buttons beside it.
 
-import { percent } from "./emotions.js";
-import { reason, say } from "./language.js";
+import { say } from "./language.js";
 import { clamp, freeName, inside, lines, moved, MOST_AREAS, MOST_POINTS, problem, rectangle, toldOf } from "./shapes.js";
 
 const STEP = 0.01; // of the picture, for each press of an arrow key
@@ -11,33 +10,7 @@ const DRAGGED = 6; // pixels from which on a click is none
 const CLOSE = 16; // pixels around the first point in which a click closes the area
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-const WORDS = {
-  zone: say("areas.zone"),
-  ignore: (n) => say("areas.ignored", { n }),
-  place: ([x, y]) => say("areas.place", { x: percent(x), y: percent(y) }),
-  corner: (title, n, count) => (place) => say("areas.corner", { title, n, count, place }),
-  board: say("areas.board"),
-  begin: (kind) => say(kind === "ignore" ? "areas.begin_ignore" : "areas.begin_zone"),
-  set: (n, place) => say("areas.set", { n, place }),
-  back: (n) => say("areas.back", { n }),
-  tooFew: say("areas.too_few"),
-  full: say("areas.full"),
-  closed: (title) => say("areas.closed", { title }),
-  cancelled: say("areas.cancelled"),
-  deleted: (title) => say("areas.deleted", { title }),
-  least: say("areas.least"),
-  unsaved: say("areas.unsaved"),
-  unnamed: say("areas.unnamed"),
-  twice: (name) => say("areas.twice", { name }),
-  hint: say("areas.hint"),
-  drawing: say("areas.drawing"),
-  saving: say("areas.saving"),
-  saved: (file) => say("areas.saved", { file }),
-  copy: (name) => say("areas.copy_lines", { name }),
-  copied: say("areas.copied"),
-  remove: (title) => say("areas.remove", { title }),
-  name: (name) => say("areas.name", { name }),
-};
+const place = ([x, y]) => say("areas.place", { x: Math.round(x * 100), y: Math.round(y * 100) });
 
 export class Editor extends EventTarget {
   isOpen = false;
@@ -52,15 +25,15 @@ export class Editor extends EventTarget {
   #kind = "ignore";
   #cursor = null;
   #press = null;
-  #say;
+  #speak;
 
-  /** @param name of the camera; `layer` lies over its picture; `root` holds the buttons; `tell` tells screen readers. */
-  constructor(name, layer, root, tell) {
+  /** @param name of the camera; `layer` lies over its picture; `root` holds the buttons; `speak` tells screen readers. */
+  constructor(name, layer, root, speak) {
     super();
     this.#name = name;
     this.#layer = layer;
     this.#root = root;
-    this.#say = tell;
+    this.#speak = speak;
     const on = (selector, what) => this.#find(selector).addEventListener("click", what);
     on(".add-ignore", () => this.#begin("ignore"));
     on(".add-zone", () => this.#begin("zone"));
@@ -90,9 +63,9 @@ export class Editor extends EventTarget {
     const { svg } = this.#layer;
     svg.setAttribute("tabindex", "0");
     svg.setAttribute("role", "application");
-    svg.setAttribute("aria-label", WORDS.board);
+    svg.setAttribute("aria-label", say("areas.board"));
     svg.removeAttribute("aria-hidden");
-    this.#find(".keep").textContent = say(editable ? "areas.save" : "areas.show_lines");
+    this.#find(".keep").textContent = say(editable ? "areas.save" : "areas.show");
     this.#find(".lines").hidden = true;
     this.#state("");
     this.#root.hidden = false;
@@ -130,8 +103,8 @@ export class Editor extends EventTarget {
 
   #title(n) {
     const { kind, name } = this.#areas[n];
-    if (kind === "zone") return `${WORDS.zone} ${name}`;
-    return WORDS.ignore(this.#areas.slice(0, n + 1).filter((area) => area.kind === "ignore").length);
+    if (kind === "zone") return say("areas.zone_named", { name });
+    return say("areas.ignored", { n: this.#areas.slice(0, n + 1).filter((area) => area.kind === "ignore").length });
   }
 
   // --- drawing --------------------------------------------------------------------------------------------------------
@@ -141,7 +114,7 @@ export class Editor extends EventTarget {
     this.#draft = [];
     this.#chosen = -1;
     this.#cursor = this.#cursor ?? [0.5, 0.5];
-    this.#say(WORDS.begin(kind));
+    this.#speak(say(kind === "ignore" ? "areas.begin_ignore" : "areas.begin_zone"));
     this.#update();
     this.#layer.svg.focus();
   }
@@ -150,19 +123,19 @@ export class Editor extends EventTarget {
     const draft = this.#draft;
     const again = (other) => other && this.#layer.distance(other, point) < 1;
     if (draft.length >= 3 && (this.#layer.distance(draft[0], point) < CLOSE || again(draft.at(-1)))) return this.#finish(draft);
-    if (again(draft.at(-1))) return this.#say(WORDS.tooFew);
-    if (draft.length >= MOST_POINTS) return this.#say(WORDS.full);
+    if (again(draft.at(-1))) return this.#speak(say("areas.few"));
+    if (draft.length >= MOST_POINTS) return this.#speak(say("areas.full", { most: MOST_POINTS }));
     draft.push(point);
-    this.#say(WORDS.set(draft.length, WORDS.place(point)));
+    this.#speak(say("areas.set", { number: draft.length, place: place(point) }));
     this.#update();
   }
 
   #finish(points) {
-    const name = this.#kind === "zone" ? freeName(this.#areas, WORDS.zone) : "";
+    const name = this.#kind === "zone" ? freeName(this.#areas, say("areas.zone")) : "";
     this.#areas.push({ kind: this.#kind, name, points });
     this.#draft = this.#cursor = null;
     this.#chosen = this.#areas.length - 1;
-    this.#say(WORDS.closed(this.#title(this.#chosen)));
+    this.#speak(say("areas.closed", { title: this.#title(this.#chosen) }));
     this.#update();
     const field = this.#find("[data-chosen] input");
     field?.focus();
@@ -172,13 +145,13 @@ export class Editor extends EventTarget {
 
   #cancel() {
     this.#draft = this.#cursor = null;
-    this.#say(WORDS.cancelled);
+    this.#speak(say("areas.cancelled"));
     this.#update();
     this.#find(`.add-${this.#kind}`).focus();
   }
 
   #remove(n) {
-    this.#say(WORDS.deleted(this.#title(n)));
+    this.#speak(say("areas.deleted", { title: this.#title(n) }));
     this.#areas.splice(n, 1);
     this.#chosen = Math.min(n, this.#areas.length - 1);
     this.#update();
@@ -199,13 +172,13 @@ export class Editor extends EventTarget {
 
   #escape() {
     if (this.#draft) this.#cancel();
-    else if (this.#isChanged) this.#warn(WORDS.unsaved);
+    else if (this.#isChanged) this.#warn(say("areas.unsaved"));
     else this.close();
   }
 
   #warn(text) {
     this.#state(text, true);
-    this.#say(text);
+    this.#speak(text);
   }
 
   #key(event) {
@@ -229,13 +202,13 @@ export class Editor extends EventTarget {
   #steer(key, far) {
     const [dx, dy] = ARROWS[key].map((way) => way * (far ? FAR : STEP));
     this.#cursor = (this.#cursor ?? [0.5, 0.5]).map((value, axis) => clamp(value + [dx, dy][axis]));
-    this.#say(WORDS.place(this.#cursor));
+    this.#speak(place(this.#cursor));
     this.#update();
   }
 
   #takeBack() {
     if (!this.#draft.length) return;
-    this.#say(WORDS.back(this.#draft.length));
+    this.#speak(say("areas.back", { number: this.#draft.length }));
     this.#draft.pop();
     this.#update();
   }
@@ -245,13 +218,13 @@ export class Editor extends EventTarget {
     if (key in ARROWS) {
       const [dx, dy] = ARROWS[key].map((way) => way * (shiftKey ? FAR : STEP));
       points[n] = [clamp(points[n][0] + dx), clamp(points[n][1] + dy)];
-      this.#say(WORDS.place(points[n]));
+      this.#speak(place(points[n]));
       this.#update();
     } else if (key === "Delete" || key === "Backspace") {
-      if (points.length <= 3) this.#say(WORDS.least);
+      if (points.length <= 3) this.#speak(say("areas.least"));
       else {
         points.splice(n, 1);
-        this.#say(WORDS.back(n + 1));
+        this.#speak(say("areas.back", { number: n + 1 }));
         this.#update();
         this.#layer.handle(Math.min(n, points.length - 1))?.focus();
       }
@@ -264,10 +237,10 @@ export class Editor extends EventTarget {
   /** A new point in the middle of the side that begins at this one. */
   #insert(n) {
     const { points } = this.#areas[this.#chosen];
-    if (points.length >= MOST_POINTS) return void this.#say(WORDS.full);
+    if (points.length >= MOST_POINTS) return void this.#speak(say("areas.full", { most: MOST_POINTS }));
     const [[a, b], [c, d]] = [points[n], points[(n + 1) % points.length]];
     points.splice(n + 1, 0, [(a + c) / 2, (b + d) / 2]);
-    this.#say(WORDS.set(n + 2, WORDS.place(points[n + 1])));
+    this.#speak(say("areas.set", { number: n + 2, place: place(points[n + 1]) }));
     this.#update();
     this.#layer.handle(n + 1)?.focus();
   }
@@ -330,11 +303,11 @@ export class Editor extends EventTarget {
     const rectangle = this.#press?.rectangle;
     const draft = rectangle ? [...rectangle, rectangle[0]] : this.#draft;
     const count = this.#areas[this.#chosen]?.points.length;
-    const corner = (n, point) => WORDS.corner(this.#title(this.#chosen), n + 1, count)(WORDS.place(point));
+    const corner = (n, point) => say("areas.corner", { title: this.#title(this.#chosen), number: n + 1, count, place: place(point) });
     this.#layer.show(this.#areas.map((area) => ({ ...area, points: [...area.points] })));
     this.#layer.hold({ chosen: this.#chosen, draft: draft && [...draft], cursor: rectangle ? null : this.#cursor, labels: { corner } });
     this.#layer.svg.classList.toggle("drawing", this.#draft !== null);
-    this.#find(".hint").textContent = this.#draft ? WORDS.drawing : WORDS.hint;
+    this.#find(".hint").textContent = say(this.#draft ? "areas.drawing" : "areas.hint");
     for (const kind of ["ignore", "zone"]) {
       const button = this.#find(`.add-${kind}`);
       button.disabled = this.#areas.filter((area) => area.kind === kind).length >= MOST_AREAS;
@@ -362,8 +335,8 @@ export class Editor extends EventTarget {
       choose.setAttribute("aria-label", this.#title(n));
       field.hidden = kind !== "zone";
       if (field.value !== name) field.value = name;
-      field.setAttribute("aria-label", WORDS.name(name));
-      remove.setAttribute("aria-label", WORDS.remove(this.#title(n)));
+      field.setAttribute("aria-label", say("areas.name", { name }));
+      remove.setAttribute("aria-label", say("areas.remove", { title: this.#title(n) }));
     });
   }
 
@@ -388,21 +361,21 @@ export class Editor extends EventTarget {
     if (!found) return true;
     this.#choose(this.#areas.indexOf(found.area));
     this.#find("[data-chosen] input").focus();
-    this.#warn(found.wrong === "twice" ? WORDS.twice(found.area.name) : WORDS.unnamed);
+    this.#warn(found.wrong === "twice" ? say("areas.twice", { name: found.area.name.trim() }) : say("areas.unnamed"));
     return false;
   }
 
   async #save() {
     if (!this.#isSound()) return;
     const told = toldOf(this.#areas);
-    this.#state(WORDS.saving);
+    this.#state(say("areas.saving"));
     const { file, wrong } = await save(this.#name, told);
     if (wrong) return this.#warn(wrong);
     this.#before = JSON.stringify(told);
     this.dispatchEvent(new CustomEvent("saved", { detail: told }));
     this.#update();
-    this.#state(WORDS.saved(file));
-    this.#say(WORDS.saved(file));
+    this.#state(say("areas.saved", { file }));
+    this.#speak(say("areas.saved", { file }));
     this.#find(".done").focus();
   }
 
@@ -410,7 +383,7 @@ export class Editor extends EventTarget {
   #tell() {
     if (!this.#isSound()) return;
     this.#find(".lines").hidden = false;
-    this.#find(".lines p").textContent = WORDS.copy(this.#name);
+    this.#find(".lines p").textContent = say("areas.instead", { name: this.#name });
     this.#update();
     this.#find("textarea").focus();
     this.#find("textarea").select();
@@ -422,8 +395,8 @@ export class Editor extends EventTarget {
     // Browsers give the clipboard to pages of this machine and to HTTPS only.
     if (navigator.clipboard) await navigator.clipboard.writeText(field.value).catch(() => document.execCommand("copy"));
     else document.execCommand("copy");
-    this.#state(WORDS.copied);
-    this.#say(WORDS.copied);
+    this.#state(say("areas.copied"));
+    this.#speak(say("areas.copied"));
   }
 }
 
@@ -437,8 +410,8 @@ export async function save(camera, told) {
     });
     const answer = await response.json().catch(() => ({}));
     if (response.ok) return { file: answer.file };
-    return { wrong: typeof answer.detail === "string" ? reason(answer.detail) : say("page.bad_answer", { status: String(response.status) }) };
+    return { wrong: typeof answer.detail === "string" ? answer.detail : say("areas.answer", { status: response.status }) };
   } catch {
-    return { wrong: say("page.no_answer") };
+    return { wrong: say("areas.no_answer") };
   }
 }

@@ -34,8 +34,7 @@ stream.addEventListener("status", ({ detail: status }) => {
   for (const name of cameras.keys()) if (!order.includes(name)) remove(name);
   for (const each of status.cameras) {
     const camera = cameras.get(each.name) ?? add(each.name);
-    const { display_name: called } = each;
-    if (camera.status({ ...each, editable: status.editable }) && camera.state !== "waiting") tell(say("page.told", { name: called, state: nameOf(camera.state) }));
+    if (camera.status({ ...each, editable: status.editable }) && camera.state !== "waiting") tell(say("page.told", { name: each.display_name, state: nameOf(camera.state) }));
   }
   arrangeAnew();
   const { state: worst, text, why } = overall(status.cameras);

@@ -4,10 +4,10 @@ import { say } from "./language.js";
 
 const KEY = "no-posters";
 const KEPT = 100;
-const WORDS = {
-  offer: (track, time) => say("areas.poster", { track: String(track), time }),
-  minutes: (seconds) => (seconds < 90 ? say("areas.seconds", { n: Math.round(seconds) }) : say("areas.minutes", { n: Math.round(seconds / 60) })),
-};
+
+/** For how long a face has not moved, for people. */
+const offered = ({ track, seconds }) =>
+  seconds < 90 ? say("areas.poster_seconds", { track, n: Math.round(seconds) }) : say("areas.poster_minutes", { track, n: Math.round(seconds / 60) });
 
 export class Posters extends EventTarget {
   #root;
@@ -69,7 +69,7 @@ export class Posters extends EventTarget {
   #draw() {
     const [offer] = this.#open;
     this.#root.hidden = !offer;
-    const text = offer ? WORDS.offer(offer.track, WORDS.minutes(offer.seconds)) : "";
+    const text = offer ? offered(offer) : "";
     const line = this.#root.querySelector("span");
     if (line.textContent !== text) line.textContent = text;
   }
