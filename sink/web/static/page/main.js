@@ -146,7 +146,7 @@ function remove(name) {
   camera.root.remove();
   $("empty").hidden = cameras.size > 0;
   if (focused) $("cameras").focus();
-  tell(say("page.removed", { name: camera.name }));
+  tell(`Camera ${camera.name}: removed`);
   fit();
 }
 
