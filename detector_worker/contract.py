@@ -36,8 +36,8 @@ class FaceDetector(Protocol):
     known comes and goes with each frame."""
 
     def tuned(self, options: DetectorOptions, ignored: Ignored = NOTHING) -> "FaceDetector":
-        """This detector with the settings of one camera, and without the faces that it wants `ignored`. Nothing is
-        loaded again: it may be asked for each frame."""
+        """This detector with the settings of one camera, and without the faces that it wants `ignored`. It loads
+        nothing, so that each frame may have others."""
         ...
 
     def scan(self, jpeg: GrayJpeg) -> list[Found]:
@@ -57,4 +57,9 @@ class FaceDetector(Protocol):
         Raises:
             JpegError: the frame cannot be decoded.
         """
+        ...
+
+    def detail(self, jpeg: GrayJpeg, info: FrameInfo, remembered: bytes | None) -> float:
+        """How many times smaller the frame's picture may be where `search` begins, or `scan` where nothing is
+        remembered. A guess, so that it can be decoded ahead: `remembered` may be of the frame before the last."""
         ...

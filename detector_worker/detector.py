@@ -1,7 +1,8 @@
 """The detector stage: frames in, face crops out."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import cv2
 
@@ -27,6 +28,7 @@ class Detector:
         self._options = options
         self._model = model
         self._finder: FaceDetector | None = None
+        self._thread: ThreadPoolExecutor | None = None
 
     def open(self) -> None:
         """Load the face detector.
@@ -37,14 +39,15 @@ class Detector:
         """
         cv2.setNumThreads(1)  # a process per core scales better than threads inside OpenCV
         self._finder = make_finder(self._options, self._model)
+        self._thread = ThreadPoolExecutor(1, "decode")
 
     def process(self, batch: Sequence[Frame]) -> list[Detections]:
         """One result for each frame, each scanned as a whole; an error for a JPEG that cannot be decoded."""
-        return [self._detect(frame, None) for frame in batch]
+        return self._detected(batch, None)
 
     def process_hinted(self, batch: Sequence[Frame], hints: Hints) -> list[Detections]:
         """As `process`, but a detector may search frames of videos where faces are to be expected."""
-        return [self._detect(frame, hints) for frame in batch]
+        return self._detected(batch, hints)
 
     def pass_on(self, message: Message, outcome: Outcome) -> Detections:
         """The result without faces that keeps the frame's place in the order. Pure."""
@@ -53,25 +56,46 @@ class Detector:
     def close(self) -> None:
         """Free the face detector."""
         self._finder = None
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
 
-    def _detect(self, frame: Frame, hints: Hints | None) -> Detections:
-        if self._finder is None:
+    def _detected(self, batch: Sequence[Frame], hints: Hints | None) -> list[Detections]:
+        """One result for each frame. While one is searched, the next is decoded in a thread: OpenCV does both
+        without Python."""
+        if self._finder is None or self._thread is None:
             raise RuntimeError("the detector is not open")
-        info = frame.info
-        finder, options = self._finder, self._options
-        if info.settings != GENERAL:
-            options = tuned(options, info.settings)
-            finder = finder.tuned(options, ignoring(info.settings.ignore))
+        jpegs = [_opened(frame) for frame in batch]
+        ways = [self._way(self._finder, frame, hints) for frame in batch]
+        results = []
+        for n, (frame, jpeg) in enumerate(zip(batch, jpegs, strict=True), 1):
+            following = jpegs[n] if n < len(jpegs) else None
+            if isinstance(following, GrayJpeg):
+                following.begin(self._thread, _detail(ways[n], batch[n], following))
+            results.append(self._detect(ways[n - 1], frame, jpeg))
+        return results
+
+    def _way(self, finder: FaceDetector, frame: Frame, hints: Hints | None) -> "_Way":
+        """How a frame is searched: as its camera wants it."""
+        options, own = self._options, frame.info.settings
+        if own != GENERAL:
+            options = tuned(options, own)
+            finder = finder.tuned(options, ignoring(own.ignore))
+        return _Way(finder, None if frame.still or options.scan_every == 1 else hints)
+
+    def _detect(self, way: "_Way", frame: Frame, jpeg: GrayJpeg | JpegError) -> Detections:
+        info, finder, hints = frame.info, way.finder, way.hints
         faces: list[Found]
         try:
-            jpeg = GrayJpeg(frame.jpeg)
+            if isinstance(jpeg, JpegError):
+                raise jpeg
             if (info.width or jpeg.width, info.height or jpeg.height) != (jpeg.width, jpeg.height):
                 raise JpegError(
                     f"it is {jpeg.width} x {jpeg.height} pixels, announced as {info.width} x {info.height}"
                 )
             if not info.analyzed:
                 faces = []
-            elif hints is None or frame.still or options.scan_every == 1:
+            elif hints is None:
                 faces = finder.scan(jpeg)
             else:
                 faces, remember = finder.search(jpeg, info, hints.get(info.camera))
@@ -85,7 +109,7 @@ class Detector:
 
     def _scene(self, jpeg: GrayJpeg) -> bytes:
         """A thumbnail of the frame. The sink gets frames in order and can tell cuts from it."""
-        gray = jpeg.reduced(max(jpeg.width, jpeg.height) / (scene.CELLS * scene.SAMPLES))
+        gray = jpeg.reduced(_for_scene(jpeg))
         return scene.packed(scene.thumbnail(gray, scene.shape(jpeg.width, jpeg.height)))
 
     def _crop(self, jpeg: GrayJpeg, face: Found) -> bytes:
@@ -98,6 +122,35 @@ class Detector:
         side = max(face.box.width, face.box.height) * (1 + 2 * model.margin)
         gray = jpeg.reduced(side / model.size)
         return crop_face(gray, face.box, model.size, model.margin, gray.shape[1] / jpeg.width)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """By what a frame is searched, and what is known of the cameras; None: it is scanned as a whole."""
+
+    finder: FaceDetector
+    hints: Hints | None
+
+
+def _detail(way: _Way, frame: Frame, jpeg: GrayJpeg) -> float:
+    """How many times smaller a frame may be at first, as far as that is known while the one before it is still to
+    be searched."""
+    if not frame.info.analyzed:
+        return _for_scene(jpeg)
+    known = None if way.hints is None else way.hints.get(frame.info.camera)
+    return way.finder.detail(jpeg, frame.info, known)
+
+
+def _opened(frame: Frame) -> GrayJpeg | JpegError:
+    try:
+        return GrayJpeg(frame.jpeg)
+    except JpegError as e:
+        return e
+
+
+def _for_scene(jpeg: GrayJpeg) -> float:
+    """How many times smaller a picture may be for its thumbnail."""
+    return max(jpeg.width, jpeg.height) / (scene.CELLS * scene.SAMPLES)
 
 
 def make_finder(options: DetectorOptions, model: ModelSpec) -> FaceDetector:

@@ -378,7 +378,11 @@ class Crew:
                     log.warning("camera %s: %s; trying again", name, first_line(e))
                     self._halt.wait(LONGEST_WAIT)
                     continue
-                return self._make(wanted, post, streams, None if lossless else self._late_roll)
+                producer = self._make(wanted, post, streams, None if lossless else self._late_roll)
+                with self._lock:
+                    if post.wanted is not None:  # they may have become others meanwhile
+                        producer.job.settings = post.wanted.settings
+                return producer
         return None
 
     def _make(self, assignment: Assignment, post: _Post, streams: Streams, roll: Roll | None) -> Producer:

@@ -268,9 +268,10 @@ class Keeper(threading.Thread):
     def keep(self, job: Job, streams: Callable[[str], Streams]) -> None:
         """From now on renew the leases of `job`, over `streams` of our own; of a camera that is kept already, over
         those that it has."""
+        kept = self._jobs.get(job.camera)
+        own = kept[1] if kept else streams(job.camera)
         with self._lock:
-            kept = self._jobs.get(job.camera)
-            self._jobs[job.camera] = job, kept[1] if kept else streams(job.camera)
+            self._jobs[job.camera] = job, own
 
     def hush(self, camera: str) -> None:
         """Tell no more of how a camera does; nothing is on its way to the server when this returns."""

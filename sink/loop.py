@@ -79,8 +79,7 @@ class Sink:
         Without `own_run` the server may hold results of an earlier run, which are left out.
 
         With `blur`, no output ever gets pixels of a face that was found or followed. Lossless frames are held back
-        until faces that enter have been found; live ones for `blur_delay` seconds. What comes with a frame wins
-        over both.
+        until faces that enter have been found; live ones for `blur_delay` seconds. What comes with a frame wins.
         """
         self._service = service
         self._streams = streams

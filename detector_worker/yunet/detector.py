@@ -45,7 +45,7 @@ class YuNet:
         """See `FaceDetector.scan`."""
         side = scan_side(jpeg.width, jpeg.height, self._options)
         longer = max(jpeg.width, jpeg.height)
-        gray = jpeg.reduced(longer / (NEAR * side))
+        gray = jpeg.reduced(self._reduction(jpeg))
         if max(gray.shape) < side <= longer:
             side = max(gray.shape)  # near enough: better than to decode four times as many pixels
         width, height = fitted(gray.shape[1], gray.shape[0], side)
@@ -74,6 +74,14 @@ class YuNet:
         cut = gray[seen.y : seen.y + seen.height, seen.x : seen.x + seen.width]
         faces = self._network.look(cut, part.width, part.height, self._options.min_score)
         return faces.moved(part.x, part.y)
+
+    def detail(self, jpeg: GrayJpeg, info: FrameInfo, remembered: bytes | None) -> float:
+        """See `FaceDetector.detail`."""
+        return self._reduction(jpeg)
+
+    def _reduction(self, jpeg: GrayJpeg) -> float:
+        """How many times smaller a picture may be for a scan."""
+        return max(jpeg.width, jpeg.height) / (NEAR * scan_side(jpeg.width, jpeg.height, self._options))
 
     def _with_closeups(self, faces: Faces, gray: Gray, width: int, height: int) -> Faces:
         """The faces of a scan of `width` x `height` pixels, those too large for it seen at a smaller scale."""

@@ -3,12 +3,14 @@
 Workers take the longest to load. So this module imports nothing large: the runner loads the rest beside them.
 """
 
+import itertools
 import os
 import secrets
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from emotion_stream.emotion.runner.processor import usable_cores
 from emotion_stream.emotion.runner.server import EmbeddedServer
 from emotion_stream.emotion.runner.supervisor import Plan, Supervisor
 from emotion_stream.producer.changes import Change, assign, compare
@@ -33,24 +35,34 @@ MOST_MEMORY = 1 << 30
 """Bytes of data that the embedded server may hold at the most; half of it for frames."""
 
 
+WORKERS: Mapping[str, tuple[str, type]] = {
+    "classifier_worker": ("classifier", ClassifierOptions),  # they take the longest to load
+    "detector_worker": ("detector", DetectorOptions),
+}
+"""Stages of which there may be several processes: how these are called, and their own settings."""
+
+
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """How many processes of each kind."""
+    """How many processes of a stage there are at first, and how many there may be."""
 
-    detectors: int
-    classifiers: int
-
-
-def choose_workers(options: RunOptions, cores: int, scans_all: bool) -> Workers:
-    """Detectors that scan every picture as a whole (`scans_all`) do most of the work: one a core. Those that know
-    where to look take about half of it. One classifier for every four cores."""
-    detectors = cores if scans_all else cores // 2
-    return Workers(options.detectors or max(1, detectors), options.classifiers or max(1, (cores + 2) // 4))
+    first: int
+    most: int
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+def choose_workers(options: RunOptions, cores: int, scans_all: bool) -> Mapping[str, Workers]:
+    """By the module of each stage. As many as are asked for; else as many as there may be work for, and up to one
+    for each core if there is.
+
+    Detectors that scan every picture as a whole (`scans_all`) do most of the work: one a core. Those that know
+    where to look take about half of it. One classifier for every four cores.
+    """
+    detectors = max(1, cores if scans_all else cores // 2)
+    classifiers = max(1, (cores + 2) // 4)
+    return {
+        "detector_worker": Workers(options.detectors or detectors, options.detectors or cores),
+        "classifier_worker": Workers(options.classifiers or classifiers, options.classifiers or cores),
+    }
 
 
 class Launch:
@@ -66,7 +78,7 @@ class Launch:
         link: how processes reach the streams.
         embedded: the server of our own; None where another one is used.
         supervisor: of the processes.
-        workers: how many processes of each kind.
+        workers: how many processes of each stage that may have several, by its module.
     """
 
     def __init__(self, values: Values, directory: Path) -> None:
@@ -106,7 +118,8 @@ class Launch:
         self._common = build(CommonOptions, values)
         self.supervisor = Supervisor(directory / "logs", "emotion_stream")
         only_pictures = all(source.kind == "pictures" for source in self.sources)
-        scans_all = only_pictures or build(DetectorOptions, values).scan_every == 1
+        detector = build(DetectorOptions, values)
+        scans_all = only_pictures or any(c.over(detector).scan_every == 1 for c in (*self.cameras, plain))
         self.workers = choose_workers(build(RunOptions, values), usable_cores(), scans_all)
 
     def _tables(self, values: Values) -> tuple[Camera, ...]:
@@ -122,12 +135,16 @@ class Launch:
         """
         if self.embedded:
             self.embedded.start()  # before the workers: they do not wait for it for ever
-        values = self.values
-        model = build(ModelOptions, values)
-        for n in range(self.workers.classifiers):
-            self.start("classifier_worker", f"classifier-{n}", build(ClassifierOptions, values), model)
-        for n in range(self.workers.detectors):
-            self.start("detector_worker", f"detector-{n}", build(DetectorOptions, values), model)
+        for module in WORKERS:
+            for _ in range(self.workers[module].first):
+                self.add(module)
+
+    def add(self, module: str) -> str:
+        """Start another process of a stage that may have several; returns its name."""
+        name, settings = WORKERS[module]
+        slot = next(s for n in itertools.count() if self.supervisor.is_free(s := f"{name}-{n}"))
+        self.start(module, slot, build(settings, self.values), build(ModelOptions, self.values))
+        return slot
 
     def stop(self) -> None:
         """End every process that still runs."""

@@ -13,14 +13,20 @@ from redis.exceptions import RedisError
 
 from emotion_stream.classifier_worker.classifier import check_served
 from emotion_stream.emotion.report.run import Gathered
+from emotion_stream.emotion.runner.crew import Crew
 from emotion_stream.emotion.runner.launch import Launch
 from emotion_stream.emotion.runner.page import Page, settle_page
 from emotion_stream.emotion.runner.rules import in_force
 from emotion_stream.emotion.runner.summary import CLEAR, progress_line
+from emotion_stream.emotion.written import claims_of_run, settings_of, sources_of
 from emotion_stream.producer.loop import check_recordings
+from emotion_stream.producer.sources.spec import SourceSpec
+from emotion_stream.shared.claims import check
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.manifest import load_manifest, model_directory
 from emotion_stream.shared.process.service import Service, open_streams
+from emotion_stream.shared.settings.cameras import Camera
+from emotion_stream.shared.settings.cli import Values
 from emotion_stream.shared.settings.event_options import EventOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
@@ -91,6 +97,7 @@ class Run:
         self._server_starts = 0
         self._counted = self._forgotten = 0
         self._labels: dict[str, Any] = {}
+        self._crew = Crew(launch)
 
     def run(self) -> dict[str, Any]:
         """Run to the end and return the summary.
@@ -151,7 +158,7 @@ class Run:
 
     def _wait_until_ready(self, streams: Streams) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        expected = self._launch.workers.detectors + self._launch.workers.classifiers + 1
+        expected = sum(workers.first for workers in self._launch.workers.values()) + 1
         while not self._service.stopping:
             self._supervisor.check({})
             self._revive()
@@ -172,7 +179,7 @@ class Run:
     def _change_cameras(self) -> None:
         """Take cameras on and let them go, where somebody asks for the settings file to be read again, or it has
         changed."""
-        found = self._reread.news(self._launch.planned)
+        found = self._reread.news(self._planned)
         if found is None:
             return
         change = self._launch.change(*found)
@@ -181,6 +188,12 @@ class Run:
         if any(about["stage"] == "producer" and about["ready"] for about in self._known):
             self._supervisor.signal("producer", signal.SIGHUP)  # one that begins is about to read its file anyway
         log.info("cameras: %s", change)
+
+    def _planned(self, values: Values) -> tuple[tuple[Camera, ...], tuple[SourceSpec, ...]]:
+        found = self._launch.planned(values)
+        written = claims_of_run(values, [source.name for source in found[1]])
+        check([*sources_of(found[1]), *settings_of(values)], written, force=True)
+        return found
 
     # --- while it runs -----------------------------------------------------------------------------------
 
@@ -249,6 +262,7 @@ class Run:
         try:
             progress = streams.progress()
             self._workers(streams)
+            self._crew.look(streams)
             lag = streams.lag(streams.keys.frames, "detector").seconds
         except RedisError as e:
             log.debug("no look at the progress: %s", e)

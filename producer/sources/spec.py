@@ -82,7 +82,7 @@ def plan(
     if options.source or not cameras:
         specs = parse_sources(options.source, absent=absent)
     else:
-        specs = tuple(_described(camera, absent) for camera in cameras)
+        specs = tuple(describe_camera(camera, absent=absent) for camera in cameras)
     names = {camera.id: camera.name for camera in cameras}
     specs = tuple(replace(s, display_name=s.display_name or names.get(s.name, "")) for s in specs)
     if len(options.run_id) > 64:
@@ -95,16 +95,23 @@ def plan(
     return ("live" if live else "lossless"), specs
 
 
-def _described(camera: Camera, absent: bool) -> SourceSpec:
+def describe_camera(camera: Camera, *, absent: bool = False) -> SourceSpec:
+    """Describe the source that a table of the settings file names. With `absent`, as `parse_source`.
+
+    Raises:
+        UsageError: it names none, or the text is malformed.
+        EmotionError: the file is not there.
+    """
     if not camera.source:
         raise UsageError(
             f"[cameras.{camera.id}] has no source: write source = in its table, or name it with"
             f" --source {camera.id}=SRC"
         )
     try:
-        return _describe(camera.id, camera.source, absent)
+        spec = _describe(camera.id, camera.source, absent)
     except EmotionError as e:
         raise type(e)(f"[cameras.{camera.id}], source: {e}") from e
+    return replace(spec, display_name=camera.name)
 
 
 def printable(path: str) -> str:

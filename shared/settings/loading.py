@@ -146,9 +146,22 @@ def gather(
     Raises:
         UsageError: an unknown name, or a value that does not fit.
     """
+    return {name: value for name, (value, _) in gather_with_origins(flags, known, environ).items()}
+
+
+def gather_with_origins(
+    flags: Mapping[str, Any],
+    known: Sequence[type],
+    environ: Mapping[str, str] | None = None,
+) -> dict[str, tuple[Any, str]]:
+    """As `gather`, each value with where it comes from: a flag, a variable, or the path of the file.
+
+    Raises:
+        UsageError: as `gather`.
+    """
     environ = os.environ if environ is None else environ
     table = specs(known)
-    values: dict[str, Any] = {}
+    values: dict[str, tuple[Any, str]] = {}
     config = flags.get("config") or environ.get(PREFIX + "CONFIG")
     if config:
         for name, value in read_toml(Path(config)).items():
@@ -156,17 +169,17 @@ def gather(
                 continue  # tables of their own: cameras.py
             if name not in table:
                 raise unknown(name, (*table, "cameras"), str(config))
-            values[name] = table[name].parse(value, f"{config}, {name}")
+            values[name] = table[name].parse(value, f"{config}, {name}"), str(config)
     for variable, text in environ.items():
         if not variable.startswith(PREFIX):
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name not in table:
             raise unknown(name, table, f"environment variable {variable}")
-        values[name] = table[name].parse(text, f"environment variable {variable}")
+        values[name] = table[name].parse(text, f"environment variable {variable}"), variable
     for name, value in flags.items():
         if name in table:
-            values[name] = table[name].parse(value, table[name].flag)
+            values[name] = table[name].parse(value, table[name].flag), table[name].flag
     return values
 
 

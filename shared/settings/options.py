@@ -404,10 +404,14 @@ class WriteOptions:
 class RunOptions:
     """Runner: settings of a pipeline on one machine."""
 
-    detectors: int = option(0, "number of detector processes; 0: chosen by the number of cores", low=0, high=256)
-    classifiers: int = option(
-        0, "number of classifier processes; 0: chosen by the number of cores", low=0, high=256
+    detectors: int = option(
+        0,
+        "highest number of detector processes; all are started, those that are idle for long end, and come back"
+        " when they are needed; 0: chosen by the cores and by what there is to do",
+        low=0,
+        high=256,
     )
+    classifiers: int = option(0, "the same for classifier processes", low=0, high=256)
     summary_json: str | None = option(None, "write the summary to this file as JSON", metavar="FILE")
     report: str | None = option(
         None, "write a report with charts and faces at the end, as one HTML page", metavar="FILE"

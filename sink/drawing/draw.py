@@ -87,7 +87,7 @@ def annotate(
         image: the frame, `[height, width, 3]`, uint8, BGR.
         result: what to draw; boxes are in pixels of `image`.
         fps: rate for the header; None leaves it out.
-        notice: a line for a banner at the bottom, unless the camera has its own; empty for none.
+        notice: a line for a banner at the bottom; empty for none.
         header: whether to tell camera, rate and age in the corner.
         words: the language.
     """
@@ -100,7 +100,7 @@ def annotate(
         _outline(out, face, track_colour(face.track), unit)
     taken = [
         _header(out, result, fps, unit, words) if header else _Rect(0, 0, 0, 0),
-        _banner(out, result.notice(notice), unit),
+        _banner(out, notice, unit),
     ]
     for face in result.drawn:
         taken.append(_label(out, face, *_style(result, face, words), unit, taken))
@@ -119,7 +119,7 @@ def plate(
     out = np.full((height, width, 3), _DARK, np.uint8)
     unit = _unit(width, height)
     _header(out, result, fps, unit, words)
-    _banner(out, result.notice(notice), unit)
+    _banner(out, notice, unit)
     error = result.outcome.status != "ok"
     title = words("picture.error" if error else "picture.no_picture", seq=str(result.info.seq))
     if result.info.epoch == NO_EPOCH:

@@ -201,11 +201,11 @@ class _Clip:
 
     def _encode(self, result: Result, image: Image | None, fps: float | None) -> None:
         assert self._encoder is not None
-        size = self._encoder.size
+        size, notice = self._encoder.size, result.notice(self._notice)
         if image is None:
-            drawn = plate(*size, result, fps, self._notice, self._words)
+            drawn = plate(*size, result, fps, notice, self._words)
         else:
-            drawn = annotate(image, result, fps, self._notice, words=self._words)
+            drawn = annotate(image, result, fps, notice, words=self._words)
         self._encoder.write(drawn, self._place(result.info.media_time))
 
     def _place(self, media_time: float) -> float:

@@ -149,8 +149,9 @@ def make_app(
     async def areas(
         camera: Annotated[str, Query(description="name of a camera", max_length=64)], areas: Areas
     ) -> Saved:
-        """In place of those that the settings file has now. They are in force as soon as the producer has read the
-        file again, a moment later. Only where the run was started with `--editable`, which needs the token."""
+        """The body is `Areas`, as JSON, in place of those that the settings file has now. They are in force
+        as soon as the producer has read the file again, a moment later. Only where the run was started with
+        `--editable`, which needs the token."""
         known(camera)
         if keep is None:
             raise HTTPException(403, "areas are saved by a run that was started with --editable")

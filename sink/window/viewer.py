@@ -94,6 +94,7 @@ class Inbox:
                 self.signals = given
                 continue
             if isinstance(given, str):
+                self.signals = {camera: told for camera, told in self.signals.items() if camera != given}
                 with self._news:
                     self._gone.add(given)
                     self._shots.pop(given, None)

@@ -48,9 +48,8 @@ def test_every_text_is_used_and_every_text_that_is_used_is_there() -> None:
     sections = {key.partition(".")[0] for key in ENGLISH.texts}
     code = "".join(path.read_text("utf-8") for path in sources())
     found = [a or b for a, b in re.findall(r"""["'`]([a-z]+\.[a-z_]+)["'`]|\{\{([a-z]+\.[a-z_]+)\}\}""", code)]
-    used = {
-        key for key in found if key.partition(".")[0] in sections and not key.endswith((".html", ".css", ".py"))
-    }
+    files = ".html", ".css", ".py"
+    used = {key for key in found if key.partition(".")[0] in sections and not key.endswith(files)}
     assert used - set(ENGLISH.texts) == set()
     begun = tuple(re.findall(r"""["'`]([a-z]+\.[a-z]+_)\{""", code))  # such as report.chart_{what}
     rest = {key for key in ENGLISH.texts if key not in used and not key.startswith(begun)}

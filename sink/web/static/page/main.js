@@ -121,7 +121,7 @@ function add(name) {
   $("empty").hidden = true;
   camera.addEventListener("enlarge", () => (large === camera ? leave() : visit(camera)));
   camera.addEventListener("more", () => (large === camera ? camera.root.querySelector(".faces").scrollBy({ top: 200, left: 200 }) : visit(camera)));
-  camera.addEventListener("alone", () => large !== camera && visit(camera));
+  camera.addEventListener("alone", () => large !== camera && cameras.size > 1 && visit(camera));
   camera.addEventListener("full", fullScreen);
   camera.pause(paused);
   watcher.observe(camera.root);
