@@ -17,7 +17,7 @@ from emotion_stream.benchmarks.harness import machine
 from emotion_stream.benchmarks.harness.plan import Plan
 from emotion_stream.benchmarks.harness.report import Section, fill, markdown, text
 from emotion_stream.benchmarks.sections import cameras, latency, profiling, scaling, start, throughput
-from emotion_stream.emotion.runner.launch import usable_cores
+from emotion_stream.emotion.runner.processor import usable_cores
 from emotion_stream.shared.claims import Claim, Source, check
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.manifest import model_directory

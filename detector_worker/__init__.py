@@ -1,3 +1,3 @@
 """The detection stage: finds faces and cuts crops."""
 
-__all__ = ["__init__", "boxes", "contract", "crop", "detector", "motion"]
+__all__ = ["__init__", "boxes", "contract", "crop", "detector", "ignored", "motion"]

@@ -6,8 +6,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from emotion_stream.detector_worker.ignored import NOTHING, Ignored
 from emotion_stream.shared.messages.jpeg import GrayJpeg
 from emotion_stream.shared.messages.types import Box, FrameInfo, Landmarks
+from emotion_stream.shared.settings.options import DetectorOptions
 
 Gray = npt.NDArray[np.uint8]
 """A gray picture, `[height, width]`."""
@@ -33,6 +35,11 @@ class FaceDetector(Protocol):
     """Finds the faces of frames. It remembers nothing of a camera itself: any worker may get any frame, so what is
     known comes and goes with each frame."""
 
+    def tuned(self, options: DetectorOptions, ignored: Ignored = NOTHING) -> "FaceDetector":
+        """This detector with the settings of one camera, and without the faces that it wants `ignored`. It loads
+        nothing, so that each frame may have others."""
+        ...
+
     def scan(self, jpeg: GrayJpeg) -> list[Found]:
         """All faces of a picture that has nothing to do with others, the surest first.
 
@@ -50,4 +57,9 @@ class FaceDetector(Protocol):
         Raises:
             JpegError: the frame cannot be decoded.
         """
+        ...
+
+    def detail(self, jpeg: GrayJpeg, info: FrameInfo, remembered: bytes | None) -> float:
+        """How many times smaller the frame's picture may be where `search` begins, or `scan` where nothing is
+        remembered. A guess, so that it can be decoded ahead: `remembered` may be of the frame before the last."""
         ...

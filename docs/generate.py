@@ -16,9 +16,10 @@ from typing import Any
 
 from emotion_stream.emotion.__main__ import COMMANDS
 from emotion_stream.shared import errors
-from emotion_stream.shared.messages import types
+from emotion_stream.shared.messages import camera, types
 from emotion_stream.shared.process import metrics
 from emotion_stream.shared.settings import cli
+from emotion_stream.shared.settings.cameras import KEYS
 from emotion_stream.shared.settings.flags import metavar, title_of
 from emotion_stream.shared.settings.loading import PREFIX, Spec, specs
 from emotion_stream.shared.settings.options import ALL, CommandOptions
@@ -54,6 +55,8 @@ def settings_page() -> str:
         " `_` in place of `-`: `--max-age 0.5` is `max_age = 0.5`. Settings that may be repeated are separated"
         " by spaces in a variable, and are a list in the file. An unknown name is an error. A switch that is on"
         " by default is turned off by `--no-NAME`.",
+        "The table `[cameras.NAME]` of [a camera](../how-to/settings-per-camera.md) wins over all of these. It may"
+        " hold " + ", ".join(f"`{key}`" for key in KEYS) + ".",
         "[The how-to on operation](../how-to/operations.md) shows how containers get them.",
     ]
     for cls in ALL:
@@ -216,7 +219,7 @@ def messages_page() -> str:
 
 MESSAGES = (
     *(types.Frame, types.Detections, types.Emotions, types.FrameInfo, types.Outcome, types.ModelSpec),
-    *(types.Crop, types.Prediction, types.Box),
+    *(types.Crop, types.Prediction, types.Box, camera.CameraSettings),
 )
 
 

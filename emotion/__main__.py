@@ -24,6 +24,10 @@ COMMANDS = {
         "emotion_stream.emotion.commands.cameras",
         "list this machine's cameras, or look at a source",
     ),
+    "config": (
+        "emotion_stream.emotion.commands.config",
+        "show the settings that are in force for each camera, and where they come from",
+    ),
     "report": ("emotion_stream.emotion.report.command", "make one page of results, with charts and faces"),
     "train": ("emotion_stream.models.training.train", "train VGG16 on FER-2013 (after `make train-env`)"),
     "evaluate": (

@@ -18,6 +18,7 @@ from emotion_stream.shared.settings.options import (
     CommandOptions,
     DetectorOptions,
     ModelOptions,
+    ProducerOptions,
     RunOptions,
     ServerOptions,
     SinkOptions,
@@ -55,7 +56,8 @@ def settings_of(values: Values) -> list[Source]:
     events = build(EventOptions, values)
     secrets = events.webhook_secret_file, events.mqtt_password_file
     certificates = events.mqtt_ca, events.mqtt_cert, events.mqtt_key
-    named = [config, password, build(DetectorOptions, values).cascade, *secrets, *certificates]
+    cameras = build(ProducerOptions, values).cameras_file
+    named = [config, cameras, password, build(DetectorOptions, values).cascade, *secrets, *certificates]
     model = model_directory(build(ModelOptions, values).model)
     found = [
         Source(Path(name), f"the file {name}, which is read") for name in named if name and os.path.isfile(name)

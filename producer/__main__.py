@@ -5,14 +5,17 @@ from dataclasses import replace
 
 import cv2
 
-from emotion_stream.producer.loop import run_producers
+from emotion_stream.producer.changes import Assignment
+from emotion_stream.producer.loop import Given, Read, run_producers
 from emotion_stream.producer.roll import Roll
 from emotion_stream.producer.signals import Signals
 from emotion_stream.shared.process.metrics import Metrics
 from emotion_stream.shared.process.service import Service, open_streams
+from emotion_stream.shared.settings.cameras import cameras_of
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.loading import build
-from emotion_stream.shared.settings.options import CommonOptions, LinkOptions, ProducerOptions
+from emotion_stream.shared.settings.options import CommonOptions, LinkOptions, ProducerOptions, WebOptions
+from emotion_stream.shared.settings.reread import Reread
 from emotion_stream.shared.streams.keys import shard_of
 
 
@@ -56,6 +59,12 @@ def run(values: Values) -> None:
     roll = Roll() if link.parent is None else None
     if roll is not None:
         service.check = roll.check
+    watch = options.watch_settings or build(WebOptions, values).editable
+    reread = Reread(values, service.asked, watch=watch)
+
+    def news(read: Read) -> tuple[Assignment, ...] | None:
+        return reread.news(lambda values: read(Given(build(ProducerOptions, values), cameras_of(values))))
+
     stop_watching = service.watch(streams)
     try:
         run_producers(
@@ -67,6 +76,8 @@ def run(values: Values) -> None:
             name=service.worker if link.slot else "",
             roll=roll,
             signals=Signals(service.metrics.camera_problems),
+            cameras=cameras_of(values),
+            news=news,
         )
     finally:
         stop_watching()

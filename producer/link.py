@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -18,6 +19,7 @@ from emotion_stream.producer.pictures.source import Context, Picture, Source
 from emotion_stream.producer.signals import Signals
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.log import first_line
+from emotion_stream.shared.messages.camera import GENERAL, CameraSettings
 from emotion_stream.shared.messages.signal import Signal
 from emotion_stream.shared.messages.types import OK, Frame, FrameInfo, Mode, Outcome
 from emotion_stream.shared.settings.options import ProducerOptions
@@ -28,6 +30,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LEASE_TTL = 5.0
+LINGER = 0.1
+"""Seconds between two looks at whether the last frames of a camera have been shown."""
+ARRIVE_SECONDS = 5.0
+"""Seconds after which live frames do not arrive any more."""
 TURN = 0.25
 """Seconds between two looks at whether there is something to pass on."""
 LEASE_PATIENCE = 6.0
@@ -43,6 +49,19 @@ class Streams(Protocol):
 
     def release(self, name: str, token: str) -> None:
         """Give a lease back."""
+
+    def close(self) -> None:
+        """Hang up."""
+
+    def standing(self, camera: str) -> tuple[str, bool]:
+        """The epoch of the camera's newest frame, empty where there is none; and whether it was let go since."""
+        ...
+
+    def take_on(self, camera: str, *, anew: bool) -> None:
+        """Say that a camera is there; `anew`: and has not come to its end."""
+
+    def let_go(self, camera: str, epoch: str, count: int) -> None:
+        """Say that a camera is let go for good after `count` frames."""
 
     def position(self, camera: str, epoch: str) -> int:
         """The seq that comes next; 0 if nothing was appended."""
@@ -109,6 +128,8 @@ class Job:
     """What people call the camera; empty: as the source is named."""
     phase: float = 0.0
     """See `Pace`."""
+    settings: CameraSettings = GENERAL
+    """What travels with its frames. May be replaced at any time; the next frame has the new ones."""
     budget: Budget = field(init=False)
 
     def __post_init__(self) -> None:
@@ -159,6 +180,7 @@ class Job:
             gap=picture.gap,
             left_out=left_out,
             display_name=self.display_name,
+            settings=self.settings,
         )
         return Frame(info, jpeg, outcome=outcome)
 
@@ -177,8 +199,8 @@ class Job:
         if not self.streams.lease(self.lease_name, self.token, LEASE_TTL):
             raise EmotionError(f"camera {self.camera} is in use by another producer")
 
-    def wait_for_lease(self) -> None:
-        """Take the lease, waiting for that of a producer that has died.
+    def wait_for_lease(self, before: Callable[[], None] = lambda: None) -> None:
+        """Take the lease, waiting for that of a producer that has died. `before` is called before each try.
 
         Raises:
             EmotionError: another producer uses this camera, or the server cannot be reached.
@@ -187,7 +209,9 @@ class Job:
         deadline = time.monotonic() + LEASE_PATIENCE
         while True:
             try:
+                before()
                 self.hold_lease()
+                self.streams.take_on(self.camera, anew=self.mode == "live")
                 return
             except EmotionError:
                 if time.monotonic() > deadline:
@@ -237,12 +261,31 @@ class Keeper(threading.Thread):
     def __init__(self, signals: Signals) -> None:
         super().__init__(name="leases", daemon=True)
         self._signals = signals
-        self._jobs: list[tuple[Job, Streams]] = []
+        self._jobs: dict[str, tuple[Job, Streams]] = {}
+        self._lock = threading.Lock()
         self._end = threading.Event()
 
-    def keep(self, job: Job, streams: Streams) -> None:
-        """From now on renew the leases of `job` over `streams`, which nobody else uses meanwhile."""
-        self._jobs.append((job, streams))
+    def keep(self, job: Job, streams: Callable[[str], Streams]) -> None:
+        """From now on renew the leases of `job`, over `streams` of our own; of a camera that is kept already, over
+        those that it has."""
+        kept = self._jobs.get(job.camera)
+        own = kept[1] if kept else streams(job.camera)
+        with self._lock:
+            self._jobs[job.camera] = job, own
+
+    def hush(self, camera: str) -> None:
+        """Tell no more of how a camera does; nothing is on its way to the server when this returns."""
+        with self._lock:
+            self._signals.forget(camera)
+
+    def drop(self, camera: str) -> None:
+        """Give the lease of a camera back, if the server answers, and renew it no more."""
+        with self._lock:
+            kept = self._jobs.pop(camera, None)
+        if kept is not None:
+            with contextlib.suppress(RedisError):
+                kept[1].release(kept[0].lease_name, kept[0].token)
+            kept[1].close()
 
     def run(self) -> None:
         """Renew the leases until `stop` is called."""
@@ -251,12 +294,15 @@ class Keeper(threading.Thread):
             self._signals.remind()
             lease = time.monotonic() >= due
             due = time.monotonic() + LEASE_TTL / 4 if lease else due
-            for job, streams in tuple(self._jobs):
+            for camera in tuple(self._jobs):
                 # An error is reported by the camera's own thread.
-                with contextlib.suppress(RedisError):
+                with self._lock, contextlib.suppress(RedisError):
+                    if camera not in self._jobs:
+                        continue
+                    job, streams = self._jobs[camera]
                     if lease and hold_mode(streams, job.mode):
                         streams.lease(job.lease_name, job.token, LEASE_TTL)
-                    self._pass_on(job.camera, streams)
+                    self._pass_on(camera, streams)
 
     def _pass_on(self, camera: str, streams: Streams) -> None:
         signal = self._signals.news(camera)
@@ -270,7 +316,7 @@ class Keeper(threading.Thread):
         if self.ident is not None:
             self.join(LEASE_TTL)
         try:
-            for job, streams in self._jobs:
+            for job, streams in self._jobs.values():
                 self._pass_on(job.camera, streams)
                 streams.release(job.lease_name, job.token)
         except RedisError:
@@ -281,3 +327,25 @@ def hold_mode(streams: Streams, mode: Mode) -> bool:
     """Take or renew the lease on the way frames are written here. It is never given back, because others may hold
     it, too: it runs out."""
     return streams.lease("mode", mode, LEASE_TTL)
+
+
+def let_go(job: Job) -> None:
+    """Wait until what is on its way of a camera has been shown, in lossless mode delete it, and say that no more
+    will come, for good.
+
+    Raises:
+        Stopped: told to stop meanwhile.
+    """
+    camera, epoch, until = job.camera, job.epoch, time.monotonic() + ARRIVE_SECONDS
+    while True:
+        count = job.patiently(lambda: job.streams.position(camera, epoch))
+        done = job.patiently(lambda: job.streams.done(camera, epoch))
+        shown = count if done is None else done  # else nobody is there who would show them
+        if job.mode == "lossless":
+            flown = job.patiently(lambda: job.streams.flight(camera))
+            landed = [frame for frame in flown if frame.epoch != epoch or frame.seq < shown]
+            job.patiently(partial(job.streams.land, camera, landed))
+        if shown >= count or (job.mode == "live" and time.monotonic() > until):
+            break
+        job.pause(LINGER)
+    job.patiently(lambda: job.streams.let_go(camera, epoch, count))

@@ -1,167 +1,93 @@
-"""The producer's loop: one thread for each camera, all or nothing at the start, no silent failure afterwards."""
+"""The producer's loop: all cameras or none at the start, no silent failure afterwards."""
 
 import logging
 import os
 import secrets
 import threading
-import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass, replace
 
-from emotion_stream.producer.cameras.source import FIRST_WAIT, LONGEST_WAIT
-from emotion_stream.producer.link import Job, Keeper, Stopped, Streams
-from emotion_stream.producer.live import new_epoch, run_live
-from emotion_stream.producer.lossless import run_lossless
-from emotion_stream.producer.pictures.source import Context, Nobody, Observer, Source
+from emotion_stream.producer.changes import Assignment, assign
+from emotion_stream.producer.crew import Base, Crew
+from emotion_stream.producer.link import Streams
+from emotion_stream.producer.live import new_epoch
+from emotion_stream.producer.pictures.source import Context, Nobody, Observer
 from emotion_stream.producer.roll import Roll
 from emotion_stream.producer.signals import Signals
 from emotion_stream.producer.sources.factory import make_source
-from emotion_stream.producer.sources.spec import plan
-from emotion_stream.shared.errors import EmotionError
-from emotion_stream.shared.log import first_line
+from emotion_stream.producer.sources.spec import SourceSpec, plan
+from emotion_stream.shared.errors import UsageError
 from emotion_stream.shared.messages.signal import State
 from emotion_stream.shared.messages.types import Mode
+from emotion_stream.shared.settings.cameras import Camera
 from emotion_stream.shared.settings.options import ProducerOptions
-from emotion_stream.shared.streams.access import holding
 
 log = logging.getLogger(__name__)
 
 TURN = 0.05
 LOOK_AGAIN = 0.01
-LATE = 5.0
-"""Seconds that a camera may take to be opened again before it counts as away."""
-STOP_PATIENCE = 5.0
-"""Seconds that cameras get to come to an end; then the process leaves them behind."""
 
 
-class Producer:
-    """Brings one source into its stream: `acquire`, `open`, then `run`, in one thread after the other."""
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a producer is given: its options, and the tables of the settings file."""
 
-    def __init__(
-        self,
-        source: Source,
-        streams: Streams,
-        options: ProducerOptions,
-        mode: Mode,
-        context: Context,
-        name: str = "",
-        roll: Roll | None = None,
-    ) -> None:
-        """With a `roll` the source is opened by `run`, and tried again for as long as it takes."""
-        epoch = options.run_id if mode == "lossless" and options.run_id else new_epoch()
-        token = name or secrets.token_hex(8)
-        if mode == "lossless":
-            token = holding(token, epoch)
-        self.job = Job(source, streams, options, mode, context, epoch, token)
-        self.roll = roll
-        self._start = 0
-        if roll is not None:
-            # A recording sets its own pace, and may be a picture a day.
-            recorded = source.mode == "lossless"
-            roll.expect(source.name, None if recorded else 2 * options.stall_after + LATE)
-            self.job.seen = partial(roll.seen, source.name)
-
-    def acquire(self) -> None:
-        """Lease the camera, waiting up to 6 s for a producer that has died.
-
-        Raises:
-            EmotionError: another producer uses this camera, or the server cannot be reached.
-            Stopped: told to stop meanwhile.
-        """
-        self.job.wait_for_lease()
-
-    def open(self) -> None:
-        """Open the source; in lossless mode where an earlier producer of this run stopped.
-
-        Raises:
-            EmotionError: it cannot be opened.
-            Stopped: told to stop meanwhile.
-        """
-        job = self.job
-        if job.mode == "lossless":
-            self._start = job.patiently(lambda: job.streams.position(job.camera, job.epoch))
-            if self._start:
-                log.info("camera %s: going on with frame %d", job.camera, self._start)
-        job.source.open(self._start)
-
-    def run(self) -> None:
-        """Produce until the source ends or the producer is told to stop.
-
-        Raises:
-            EmotionError: the source failed for good, or another producer has taken the camera over.
-        """
-        try:
-            if self.roll is not None:
-                self._run_patiently(self.roll)
-            elif self.job.mode == "live":
-                self._opened()
-                run_live(self.job)
-                self._ended()
-            else:
-                self._opened()
-                run_lossless(self.job, self._start)
-                self._ended()
-        except Stopped:
-            log.debug("camera %s: stopped", self.job.camera)
-        finally:
-            self.close()
-
-    def _run_patiently(self, roll: Roll) -> None:
-        """Open and produce; whatever fails is tried again with growing pauses."""
-        job, wait = self.job, FIRST_WAIT
-        while not job.context.stop.is_set():
-            started = time.monotonic()
-            try:
-                job.source.open()
-                self._opened()
-                run_live(job)
-                self._ended()
-                roll.ended(job.camera)
-                return
-            except Stopped:
-                raise
-            except Exception as e:
-                if roll.away(job.camera, first_line(e)) and not isinstance(e, EmotionError):
-                    log.warning("camera %s failed unexpectedly", job.camera, exc_info=e)
-                job.context.tell(job.camera, "lost", first_line(e), wait)
-            if time.monotonic() - started > LONGEST_WAIT:
-                wait = FIRST_WAIT
-            job.source.close()
-            job.context.observer.reconnects()
-            job.pause(wait)
-            wait = min(wait * 2, LONGEST_WAIT)
-            job.epoch, job.last = new_epoch(), None
-
-    def _opened(self) -> None:
-        """A recording that is open is there; a camera tells of its pictures itself."""
-        if self.job.source.mode == "lossless" or self.job.mode == "lossless":
-            self.job.context.tell(self.job.camera, "live")
-
-    def _ended(self) -> None:
-        if not self.job.context.stop.is_set():
-            self.job.context.tell(self.job.camera, "ended")
-
-    def close(self) -> None:
-        """Close the source."""
-        self.job.source.close()
+    options: ProducerOptions
+    cameras: tuple[Camera, ...] = ()
 
 
-def check_recordings(options: ProducerOptions) -> None:
-    """Open and close every file and folder of `options`, so that a wrong one is told before a run begins.
+Read = Callable[[Given], tuple[Assignment, ...]]
+"""Makes cameras to be produced of what is given; raises `EmotionError` where that cannot be."""
+News = Callable[[Read], tuple[Assignment, ...] | None]
+"""Asked now and then: reads what is given from now on; None: the same as before."""
+
+
+def check_recordings(options: ProducerOptions, cameras: Sequence[Camera] = ()) -> None:
+    """Open and close every file and folder of `options` and `cameras`, so that a wrong one is told before a run
+    begins.
 
     Raises:
         UsageError: the options do not fit together.
         EmotionError: one of them cannot be read.
     """
-    mode, specs = plan(options)
-    context = Context(threading.Event(), Nobody())
+    mode, specs = plan(options, cameras)
     for spec in specs:
-        if spec.kind in ("video", "pictures"):
-            source = make_source(spec, mode, options, context)
-            try:
-                source.open()
-            finally:
-                source.close()
+        check_recording(spec, mode, options)
+
+
+def check_recording(spec: SourceSpec, mode: Mode, options: ProducerOptions) -> None:
+    """Open and close one source, if it is a file or a folder.
+
+    Raises:
+        EmotionError: it cannot be read.
+    """
+    if spec.kind in ("video", "pictures"):
+        source = make_source(spec, mode, options, Context(threading.Event(), Nobody()))
+        try:
+            source.open()
+        finally:
+            source.close()
+
+
+def plan_again(given: Given, mode: Mode, *, patient: bool = False) -> tuple[SourceSpec, ...]:
+    """The sources of a producer that runs in this mode already. With `only`, there may be none for a while.
+
+    Raises:
+        UsageError, EmotionError: as `plan`; or one of them cannot join, or none is left.
+    """
+    options, cameras = replace(given.options, only=()), given.cameras
+    if not cameras and not options.source:
+        if given.options.only and mode == "live":
+            return ()
+        raise UsageError("there is no camera left in the settings file")
+    other, specs = plan(options, cameras, patient=patient)
+    if mode == "lossless" and other == "live":
+        live = next(spec.name for spec in specs if spec.mode == "live")
+        raise UsageError(
+            f"[cameras.{live}], source: it is live, and this run reads files without leaving a frame out: start"
+            " another one for it, or begin this one anew with --mode live"
+        )
+    return specs
 
 
 def run_producers(
@@ -173,8 +99,11 @@ def run_producers(
     name: str = "",
     roll: Roll | None = None,
     signals: Signals | None = None,
+    cameras: Sequence[Camera] = (),
+    news: News = lambda read: None,
 ) -> None:
-    """Produce all sources of `options` until they end or `stop` is set.
+    """Produce all sources of `options` and `cameras`, those with settings of their own, until they end or `stop`
+    is set.
 
     With a `roll`, in live mode, a source that cannot be opened or fails is entered there and tried again, and the
     others go on: a camera that is away takes nobody down.
@@ -188,11 +117,15 @@ def run_producers(
     others. `alive` is called, from any thread, whenever a loop turns. Nothing is appended unless every
     source could be opened, but with a `roll`.
 
+    `news` is asked now and then what is given from now on. Cameras come and go accordingly, and none of the others
+    misses a frame.
+
     Raises:
         UsageError: the options are wrong.
         EmotionError: a source cannot be opened, or failed later; the others have been stopped.
     """
-    mode, specs = plan(options, patient=roll is not None)
+    patient = roll is not None
+    mode, specs = plan(options, cameras, patient=patient)
     if mode != "live":
         roll = None
     halt = threading.Event()
@@ -203,46 +136,23 @@ def run_producers(
         if roll is not None and state == "lost":
             roll.away(camera, reason or "no signal")
 
+    def read(given: Given) -> tuple[Assignment, ...]:
+        return assign(plan_again(given, mode, patient=patient), given.options, given.cameras)
+
     context = Context(halt, observer, alive, tell)
-    producers = [
-        Producer(
-            make_source(spec, mode, options, context), streams_for(spec.name), options, mode, context, name, roll
-        )
-        for spec in specs
-    ]
-    for n, (producer, spec) in enumerate(zip(producers, specs, strict=True)):
-        producer.job.phase, producer.job.display_name = n / len(producers), spec.display_name
-        known.expect(producer.job.camera, producer.job.source.url)
-    keeper = Keeper(known)
-    keeper.start()
-    relay = threading.Thread(target=_relay, args=(stop, halt), name="stop", daemon=True)
+    run = options.run_id or new_epoch()
+    crew = Crew(Base(mode, run, name or secrets.token_hex(8), streams_for, context, known, roll))
+    relay = threading.Thread(target=_relay, args=(stop, crew, halt), name="stop", daemon=True)
     relay.start()
     try:
-        if _open_all(producers, keeper, streams_for) and _may_go(options.go, halt, alive):
-            _run_all(producers, halt)
+        if crew.open(assign(specs, options, cameras)) and _may_go(options.go, halt, alive):
+            crew.start()
+            while (crew.busy or (mode == "live" and crew.empty)) and not halt.wait(TURN):
+                found = news(read)
+                if found is not None:
+                    crew.change(found)
     finally:
-        halt.set()
-        keeper.end()
-
-
-def _open_all(producers: Sequence[Producer], keeper: Keeper, streams_for: Callable[[str], Streams]) -> bool:
-    """Lease and open all cameras, or none. False: told to stop meanwhile."""
-    opened = False
-    try:
-        for producer in producers:
-            producer.acquire()
-            keeper.keep(producer.job, streams_for(producer.job.camera))
-        for producer in producers:
-            if producer.roll is None:
-                producer.open()
-        opened = True
-    except Stopped:
-        log.debug("stopped before the start")
-    finally:
-        if not opened:
-            for producer in producers:
-                producer.close()
-    return opened
+        crew.close()
 
 
 def _may_go(file: str, halt: threading.Event, alive: Callable[[], None]) -> bool:
@@ -254,37 +164,8 @@ def _may_go(file: str, halt: threading.Event, alive: Callable[[], None]) -> bool
     return True
 
 
-def _relay(stop: threading.Event, halt: threading.Event) -> None:
+def _relay(stop: threading.Event, crew: Crew, halt: threading.Event) -> None:
     """Pass the wish to stop on; our own event is separate, so that a failure does not look like a wish."""
     while not halt.is_set():
         if stop.wait(TURN):
-            halt.set()
-
-
-def _run_all(producers: Sequence[Producer], halt: threading.Event) -> None:
-    failures: list[BaseException] = []
-
-    def run(producer: Producer) -> None:
-        try:
-            producer.run()
-        except BaseException as e:
-            failures.append(e)
-            halt.set()
-
-    threads = [
-        threading.Thread(target=run, args=(p,), name=f"camera-{p.job.camera}", daemon=True) for p in producers
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        while thread.is_alive() and not halt.is_set():
-            thread.join(TURN)
-    for thread in threads:
-        thread.join(STOP_PATIENCE)
-        if thread.is_alive():
-            log.warning("%s does not stop: leaving it behind", thread.name)
-    if failures:
-        first = failures[0]
-        if not isinstance(first, EmotionError):
-            log.error("a camera failed unexpectedly", exc_info=first)
-        raise first
+            crew.halt()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError
 
-from emotion_stream.producer.link import Job
+from emotion_stream.producer.link import LINGER, Job
 from emotion_stream.producer.pace import Pace
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.log import first_line
@@ -23,8 +23,6 @@ LOOK_AGAIN = 0.01
 """Seconds between two looks at how far the sinks are, while there is no room."""
 LONG, LOOK_LATER = 64, 0.025
 """The same where so many frames are on their way: there is enough to do meanwhile, and each look costs."""
-LINGER = 0.1
-"""The same at the end, while the last frames are on their way."""
 
 
 @dataclass(slots=True)

@@ -29,20 +29,29 @@ class Roll:
     def seen(self, camera: str) -> None:
         """It has delivered a picture."""
         with self._lock:
-            about = self._cameras[camera]
-            about.seen, about.why = time.monotonic(), ""
+            about = self._cameras.get(camera)
+            if about is not None:
+                about.seen, about.why = time.monotonic(), ""
 
     def away(self, camera: str, why: str) -> bool:
         """It cannot be opened, or has failed. False: that is known already."""
         with self._lock:
-            about = self._cameras[camera]
+            about = self._cameras.get(camera)
+            if about is None:
+                return False
             news, about.why = about.why != why, why
             return news
 
     def ended(self, camera: str) -> None:
         """It was a recording, and has come to its end."""
         with self._lock:
-            self._cameras[camera].ended = True
+            if camera in self._cameras:
+                self._cameras[camera].ended = True
+
+    def forget(self, camera: str) -> None:
+        """There is this camera no more."""
+        with self._lock:
+            self._cameras.pop(camera, None)
 
     def missing(self) -> dict[str, str]:
         """The cameras that do not deliver now, each with the reason."""

@@ -44,10 +44,25 @@ class Signals:
         self._clock = clock
         self._wall = wall
 
-    def expect(self, camera: str, source: str) -> None:
-        """There is this camera; nothing is known of it yet."""
+    def expect(self, camera: str, source: str, place: int | None = None) -> None:
+        """There is this camera, at this place among all; nothing is known of it yet."""
         with self._lock:
-            self._cameras[camera] = _Camera(Signal("waiting", "connecting", self._wall(), source))
+            self._cameras[camera] = _Camera(Signal("waiting", "connecting", self._wall(), source, place=place))
+
+    def place(self, places: Mapping[str, int]) -> None:
+        """The places of cameras among all have become others."""
+        with self._lock:
+            for camera, entry in self._cameras.items():
+                place = places.get(camera, entry.signal.place)
+                if place != entry.signal.place:
+                    entry.signal, entry.new = replace(entry.signal, place=place), True
+
+    def forget(self, camera: str) -> None:
+        """There is this camera no more."""
+        with self._lock:
+            self._cameras.pop(camera, None)
+            counts = self._by_reason()
+        self._counts(counts)
 
     def tell(self, camera: str, state: State, reason: str | None = None, retry: float | None = None) -> None:
         """A camera has come into a state, or stays in it. `retry`: seconds until it is tried again."""
@@ -61,7 +76,8 @@ class Signals:
             if same and retry is None and before.retry_at is None:
                 return
             since = before.since if same else at
-            entry.signal = Signal(state, reason, since, before.source, None if retry is None else at + retry)
+            retry_at = None if retry is None else at + retry
+            entry.signal = Signal(state, reason, since, before.source, retry_at, before.place)
             entry.new = True
             self._say(entry, camera, now)
             counts = self._by_reason()
@@ -91,7 +107,9 @@ class Signals:
     def sent(self, camera: str, signal: Signal) -> None:
         """This signal has reached Redis."""
         with self._lock:
-            entry = self._cameras[camera]
+            entry = self._cameras.get(camera)
+            if entry is None:
+                return
             entry.told_at = self._clock()
             entry.new = entry.new and entry.signal != signal
 

@@ -26,6 +26,15 @@ def settle() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def has_terminal() -> bool:
+    """Whether somebody at a terminal has started this process, and is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except (OSError, AttributeError):  # the latter where there are no such terminals
+        return False
+    return True
+
+
 def is_unicode(encoding: str) -> bool:
     """Whether it has all letters. Pure."""
     return codecs.lookup(encoding).name.startswith("utf")

@@ -20,6 +20,7 @@ from emotion_stream.shared.settings.options import (
     SinkOptions,
     WebOptions,
 )
+from emotion_stream.shared.settings.writing import with_file
 from emotion_stream.shared.words.words import chosen
 from emotion_stream.sink.catalogue import open_outputs, parse
 from emotion_stream.sink.events.names import camera_names
@@ -42,7 +43,7 @@ def run(values: Values) -> None:
     if not CAMERA_NAME.fullmatch(options.sink):
         raise UsageError(f"--sink {options.sink!r}: use letters, digits, '_', '.' and '-', 64 at the most")
     parse(options.output)
-    web = build(WebOptions, values)
+    web = with_file(build(WebOptions, values), values)
     language = build(LanguageOptions, values).language
     chosen(language)  # refused here if it is wrong
     events = build(EventOptions, values)

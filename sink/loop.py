@@ -32,6 +32,7 @@ from emotion_stream.sink.events.watch import Watcher
 from emotion_stream.sink.leftovers import Arrival, Leftovers
 from emotion_stream.sink.order import Released, Reorder
 from emotion_stream.sink.results.history import Histories
+from emotion_stream.sink.results.leaving import Departure, Departures, Leaving, present
 from emotion_stream.sink.results.monitor import Keeping, Monitor, Remembering, Report
 from emotion_stream.sink.results.output import Buffering, Output, Result
 from emotion_stream.sink.results.stats import Stats
@@ -78,7 +79,7 @@ class Sink:
         Without `own_run` the server may hold results of an earlier run, which are left out.
 
         With `blur`, no output ever gets pixels of a face that was found or followed. Lossless frames are held back
-        until faces that enter have been found; live ones for `blur_delay` seconds.
+        until faces that enter have been found; live ones for `blur_delay` seconds. What comes with a frame wins.
         """
         self._service = service
         self._streams = streams
@@ -90,7 +91,7 @@ class Sink:
         self._order = Reorder(hold_back)
         self._hold_back = hold_back
         self._follower = follower
-        self._veil = Veil(blur_delay) if blur else None
+        self._veil = Veil(blur, blur_delay)
         self._watcher = watcher or Watcher()
         self._listeners: Sequence[Listener] = ()
         self._stats = Stats()
@@ -106,6 +107,7 @@ class Sink:
         self._turn = Turn(streams, service, name, self._check_alone)
         self._own_run = own_run
         self._leftovers: Leftovers | None = None
+        self._departures = Departures()
         self._roll = Roll()
         service.check = self._roll.check
         self._metrics = service.metrics
@@ -148,10 +150,10 @@ class Sink:
                 entries = streams.read_own(streams.keys.emotions, self._name, self._name, after, BATCH)
                 after = entries[-1].id if entries else ""
             else:
-                holding = self._order.holding or (self._veil is not None and self._veil.holding)
+                holding = self._order.holding or self._veil.holding
                 block = BLOCK_HOLDING if holding else BLOCK
                 entries = streams.read_new(streams.keys.emotions, self._name, self._name, BATCH, block)
-                if not entries and self._veil is not None and self._veil.holding:
+                if not entries and self._veil.holding:
                     self._veil.end(streams.progress().ended)
             self._take(entries)
             self._show()
@@ -240,6 +242,9 @@ class Sink:
         self._roll.ended = progress.ended.keys()
         self._tell_of_cameras(progress)
         self._keep()
+        under_way = {item.camera for item in (*self._unshown, *self._shown)}
+        for departure in self._departures.new(progress.left, under_way):
+            self._let_go(departure)
         if not self._monitors:
             return
         hops = (keys.frames, "detector"), (keys.faces, "classifier"), (keys.emotions, self._name)
@@ -247,7 +252,7 @@ class Sink:
             self._stats,
             sum(self._behind(stream, group) for stream, group in hops),
             frozenset(camera for camera in progress.ended if progress.all_shown([camera], ended=True)),
-            progress.signals,
+            present(self._streams, progress, self._arrived),
             self._stats.kept,
         )
         for monitor in self._monitors:
@@ -260,6 +265,22 @@ class Sink:
                 output.look()
                 self._stats.kept = output.kept()
                 self._metrics.kept(**self._stats.kept.figures(self._clock.wall()))
+
+    def _let_go(self, departure: Departure) -> None:
+        """Forget a camera, its frames that never came, and whoever was there."""
+        camera, now = departure.camera, self._clock.wall()
+        self._tell(self._watcher.ended(camera, now))
+        missing = departure.missing(self._positions.get(camera))
+        self._stats.missing += missing
+        self._metrics.missing.inc(missing)
+        for keeper in (self._order, self._follower, self._watcher, self._histories, self._roll):
+            keeper.forget(camera)
+        self._arrived.pop(camera, None)
+        for output in self._outputs:
+            if isinstance(output, Leaving):
+                output.let_go(camera)
+        self._streams.drop_tracks(self._name, [camera, camera + _EVENTS])
+        log.info("camera %s is gone", camera)
 
     def _tell_of_cameras(self, progress: Progress) -> None:
         now = self._clock.wall()
@@ -316,6 +337,8 @@ class Sink:
                 self._metrics.decode_errors.inc()
                 self._metrics.dead_letters.inc()
                 garbage.append(set_aside(entry, f"not a message: {e}"))
+        garbage += [Done(arrival.id) for arrival in arrivals if self._departures.has(arrival.message.info)]
+        arrivals = [arrival for arrival in arrivals if not self._departures.has(arrival.message.info)]
         if self._leftovers is not None:
             arrivals, ended = self._leftovers.sift(arrivals)
             garbage += [Done(arrival.id) for arrival in ended]
@@ -341,16 +364,16 @@ class Sink:
     def _ready(self, now: float) -> list[Released]:
         """What is in order, and, where faces are hidden, has been held back for long enough."""
         released = self._order.release(now)
-        if self._veil is None:
+        if not self._veil.holding and not any(map(self._veil.hides, released)):
             return released
         for n in range(0, len(released), AT_ONCE):
             few = released[n : n + AT_ONCE]
-            self._veil.take(few, self._fetch(few), time.monotonic())
+            self._veil.take(few, self._fetch(filter(self._veil.hides, few)), time.monotonic())
         return self._veil.due(time.monotonic(), all_of_them=now == math.inf)
 
     def _show_some(self) -> None:
         """Show some frames on all outputs, then acknowledge them with positions and statistics in one step."""
-        jpegs = {} if self._veil else self._fetch(itertools.islice(self._unshown, AT_ONCE))
+        jpegs = self._fetch(itertools.filterfalse(self._veil.hides, itertools.islice(self._unshown, AT_ONCE)))
         while self._unshown and len(self._shown) < AT_ONCE:
             self._turn.check()
             item = self._unshown.popleft()
@@ -392,8 +415,9 @@ class Sink:
         if outcome.status == "dropped":
             self._dropped(item.camera, outcome.reason or "unknown")
         else:
-            frame_id = item.message.frame_id
-            self._write(item.message, self._veil.lift(frame_id) if self._veil else Veiled(jpegs.get(frame_id)))
+            frame_id, hides = item.message.frame_id, self._veil.hides(item)
+            veiled = self._veil.lift(frame_id) if hides else Veiled(jpegs.get(frame_id))
+            self._write(item.message, veiled, hides)
 
     def _fetch(self, released: Iterable[Released]) -> dict[str, bytes | None]:
         """The JPEGs of the frames to show, by frame id, where any output wants the picture."""
@@ -407,13 +431,13 @@ class Sink:
         ]
         return dict(zip(ids, self._streams.fetch_jpegs(ids), strict=True))
 
-    def _write(self, message: Emotions, veiled: Veiled) -> None:
+    def _write(self, message: Emotions, veiled: Veiled, hides: bool) -> None:
         info = message.info
         faces, unseen, cut, apart = self._follower.follow(message)
         latency = self._clock.age(info.captured_at)
         result = Result(info, message.outcome, message.labels, faces, latency, unseen, cut, apart)
         image = picture_of(veiled.jpeg) if veiled.jpeg else None
-        if image is not None and self._veil is not None:
+        if image is not None and hides:
             image = hide(image, result, veiled.boxes)
         for output in self._outputs:
             output.write(result, image if output.needs_image else None)

@@ -106,6 +106,12 @@ class Reorder:
         """
         self._starts.setdefault(camera, {})[epoch] = next_seq
 
+    def forget(self, camera: str) -> None:
+        """This camera is gone, and comes back with another epoch, if ever."""
+        self._lanes.pop(camera, None)
+        self._starts.pop(camera, None)
+        self.arrived.pop(camera, None)
+
     def position(self, camera: str) -> tuple[str, int] | None:
         """Epoch and next seq of the newest epoch that is being shown; None where nothing is."""
         begun = [lane for lane in self._lanes.get(camera, ()) if lane.begun]

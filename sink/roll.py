@@ -22,6 +22,11 @@ class Roll:
             self._live = self._live | {camera} if live else self._live - {camera}
         self._due = {**self._due, camera: time.monotonic() + 2 * interval + LATE}
 
+    def forget(self, camera: str) -> None:
+        """This camera is gone, and nobody misses it."""
+        self._live = self._live - {camera}
+        self._due = {name: due for name, due in self._due.items() if name != camera}
+
     def states(self) -> dict[str, bool]:
         """Live cameras that have not ended, and whether results of them come."""
         due, now = self._due, time.monotonic()

@@ -3,6 +3,8 @@
 A detector finds a face some frames after it entered. With `--blur-faces` those frames are shown only when it is
 known where the face was in them: from where it was found first, its pixels are looked for in the frame before, and
 so on, until it was known already, the scene was cut, or the picture ended.
+
+Whether faces are hidden comes with each frame, because it may be so for one camera only.
 """
 
 from collections import deque
@@ -14,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emotion_stream.shared.messages.jpeg import GrayJpeg, JpegError
-from emotion_stream.shared.messages.types import Box
+from emotion_stream.shared.messages.types import Box, FrameInfo
 from emotion_stream.sink.order import Released
 from emotion_stream.sink.tracking.cuts import Scene
 from emotion_stream.sink.tracking.tracks import iou
@@ -95,9 +97,12 @@ class Veiled:
 
 
 class Veil:
-    """The frames of all cameras of a sink that are held back. `delay` is how long live ones are, in seconds."""
+    """The frames of all cameras of a sink that are held back."""
 
-    def __init__(self, delay: float) -> None:
+    def __init__(self, blur: bool = True, delay: float = 0.0) -> None:
+        """For cameras that say nothing else: whether their faces are hidden, and for how many seconds live frames
+        are held back then."""
+        self._blur = blur
         self._delay = delay
         self._lanes: dict[str, _Lane] = {}
         self._known: dict[str, Veiled] = {}
@@ -107,12 +112,24 @@ class Veil:
         """Whether anything waits."""
         return any(lane.held for lane in self._lanes.values())
 
+    def hides(self, item: Released) -> bool:
+        """Whether faces are hidden in this frame."""
+        return item.message is not None and self._hides(item.message.info)
+
+    def _hides(self, info: FrameInfo) -> bool:
+        own = info.settings.blur_faces
+        return self._blur if own is None else own
+
     def take(self, released: Iterable[Released], jpegs: Mapping[str, bytes | None], now: float) -> None:
         """Take in what came into order, with the pictures by frame id, as far as they are wanted."""
         for item in released:
             lane = self._lanes.setdefault(item.camera, _Lane(item.epoch))
             held = _Held(item, now)
-            if item.message is not None and item.message.outcome.status == "ok":
+            if item.message is None:
+                pass
+            elif not self._hides(item.message.info):
+                lane.missed.clear()
+            elif item.message.outcome.status == "ok":
                 info = item.message.info
                 held.jpeg = jpegs.get(item.message.frame_id)
                 held.cut = info.still or item.epoch != lane.epoch or lane.scene.ends(info)
@@ -146,7 +163,7 @@ class Veil:
         for lane in self._lanes.values():
             while lane.held and (all_of_them or lane.over or self._is_due(lane, now)):
                 held = lane.held.popleft()
-                if held.item.message is not None:
+                if held.item.message is not None and self.hides(held.item):
                     self._known[held.item.message.frame_id] = Veiled(held.jpeg, tuple(held.hidden))
                 out.append(held.item)
         return out
@@ -160,10 +177,13 @@ class Veil:
         message = first.item.message
         if message is None or message.outcome.status != "ok" or message.info.still:
             return True
+        if not self._hides(message.info):
+            return True
         if any(later.cut for later in list(lane.held)[1:]):
             return True  # who comes after a cut was not there before it
         if message.info.mode == "live":
-            return now - first.arrived >= self._delay
+            own = message.info.settings.blur_delay
+            return now - first.arrived >= (self._delay if own is None else own)
         last = next(h for h in reversed(lane.held) if h.item.message is not None)
         enough = last.time - first.time >= LOOK_SECONDS and len(lane.held) > LOOK_FRAMES
         return enough or len(lane.held) > MOST_FRAMES or now - lane.held[-1].arrived > IDLE

@@ -104,7 +104,7 @@ def measure(clip: Sequence[Seen], options: DetectorOptions, delay: float, mode: 
     spec = load_manifest(model_directory(None)).spec
     detector = Detector(options, spec)
     detector.open()
-    follower, veil = Follower(following("4/6", 0.3, "off")), Veil(delay)
+    follower, veil = Follower(following("4/6", 0.3, "off")), Veil(delay=delay)
     hints: dict[str, bytes] = {}
     hidden: dict[int, list[Box]] = {}
     found: set[int] = set()

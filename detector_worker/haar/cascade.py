@@ -1,6 +1,7 @@
 """Finding faces in a gray picture with a Haar cascade."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from emotion_stream.detector_worker.boxes import around, clip, overlap
 from emotion_stream.detector_worker.contract import Gray
+from emotion_stream.detector_worker.ignored import NOTHING, Ignored
 from emotion_stream.shared.errors import UsageError
 from emotion_stream.shared.messages.types import Box
 from emotion_stream.shared.settings.options import DetectorOptions
@@ -16,7 +18,10 @@ from emotion_stream.shared.settings.options import DetectorOptions
 MAX_OVERLAP = 0.5
 """Share of the smaller box: above it two boxes show one face. People cheek to cheek stay below."""
 
-
+LARGE_PART = 0.5
+"""Of a picture that is ignored in part, faces larger than this share of its shorter side are searched apart."""
+BOTH = 1.25
+"""Faces up to so much smaller are searched with both, so that hits of one face are not divided."""
 MIN_FACE = 0.04
 """Smallest face searched for unless `--min-face` says otherwise, as a fraction of the frame's shorter side."""
 
@@ -86,8 +91,16 @@ class FaceFinder:
             UsageError: `options.cascade` names none, or the file is none.
         """
         self._options = options
+        self.ignored = NOTHING
         self._cascade = load_cascade(options.cascade)
         self._window: tuple[int, int] = tuple(self._cascade.getOriginalWindowSize())  # type: ignore[assignment]
+
+    def tuned(self, options: DetectorOptions, ignored: Ignored = NOTHING) -> "FaceFinder":
+        """The same cascade with other settings, and with parts of the picture in which faces do not count; what
+        names the cascade is not looked at."""
+        other = copy(self)
+        other._options, other.ignored = options, ignored
+        return other
 
     def find(self, gray: Gray, area: Box | None = None) -> list[Face]:
         """The faces in `gray`, uint8 `[height, width]`, or in `area`; the surest first, at most `max_faces`."""
@@ -96,8 +109,14 @@ class FaceFinder:
         area = area or Box(0, 0, width, height)
         scale = min(1.0, options.scan_width / width) if options.scan_width else 1.0
         least = self._least(gray, scale)
-        found = self._search(gray, area, scale, least, 0, options.scale_factor, options.min_neighbors)
-        return found[: options.max_faces]
+        how = options.scale_factor, options.min_neighbors
+        if self.ignored:
+            # Small faces are looked for close to where they count; only large ones can reach far into the rest.
+            large = round(LARGE_PART * min(area.width, area.height) * scale)
+            found = self._search(gray, area, scale, least, large, *how) if large > least else []
+            found += self._search(gray, area, scale, max(least, round(large / BOTH)), 0, *how)
+            return suppress(found)[: options.max_faces]
+        return self._search(gray, area, scale, least, 0, *how)[: options.max_faces]
 
     def find_sizes(
         self, sizes: Sizes, gray: Gray, area: Box, scale: float, known: Sequence[Face] = ()
@@ -139,8 +158,14 @@ class FaceFinder:
     def _search(
         self, gray: Gray, area: Box, scale: float, least: int, most: int, factor: float, neighbors: int
     ) -> list[Face]:
-        """Faces in `area`, which is scaled by `scale` first, from `least` to `most` (0: any) scaled pixels."""
+        """Faces that count in `area`, which is scaled by `scale` first, from `least` to `most` (0: any) scaled
+        pixels."""
         height, width = gray.shape
+        reach = most / scale / 2 if most else min(width, height) / 2
+        left = self.ignored.left(area, reach, width, height)
+        if left is None:
+            return []
+        area = left
         part = gray[area.y : area.y + area.height, area.x : area.x + area.width]
         size = max(1, round(area.width * scale)), max(1, round(area.height * scale))
         if size[0] < self._window[0] or size[1] < self._window[1]:
@@ -163,7 +188,7 @@ class FaceFinder:
             )
             for box, weight in zip(np.asarray(boxes).tolist(), np.ravel(weights), strict=True)
         ]
-        return suppress(found)
+        return [face for face in suppress(found) if not self.ignored.hides(face[0], width, height)]
 
 
 def load_cascade(name: str) -> cv2.CascadeClassifier:

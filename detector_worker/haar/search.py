@@ -90,9 +90,24 @@ class Searcher:
         Raises:
             JpegError: the frame cannot be decoded.
         """
-        if memory is None or info.interval >= SLOW or not _helps(memory, jpeg, info):
+        if memory is None or not _helps(memory, jpeg, info):
             return self._everywhere(jpeg, info)
+        hides = self._finder.ignored.hides
+        if any(hides(face.box, jpeg.width, jpeg.height) for face in memory.faces):  # it was not so a moment ago
+            kept = tuple(f for f in memory.faces if not hides(f.box, jpeg.width, jpeg.height))
+            memory = replace(memory, faces=kept)
         return self._in_places(jpeg, info, memory)
+
+    def detail(self, jpeg: GrayJpeg, info: FrameInfo, memory: Memory | None) -> float:
+        """How many times smaller the frame's picture may be where `search` begins with this memory. Pure."""
+        for_scan = 1 / self._scale(jpeg)
+        if memory is None or memory.todo or not _helps(memory, jpeg, info):
+            return for_scan
+        if schedule.due(info, memory.scanned, self._options.scan_every):
+            return for_scan  # it is needed anyway: better than to decode twice
+        longer = max(jpeg.width, jpeg.height)
+        smallest = min((min(f.box.width, f.box.height) for f in memory.faces), default=longer)
+        return min(smallest / self._finest, longer / (scene.CELLS * scene.SAMPLES))
 
     def _everywhere(self, jpeg: GrayJpeg, info: FrameInfo) -> tuple[list[Face], Memory]:
         """Scan the whole picture, knowing nothing."""
@@ -118,14 +133,7 @@ class Searcher:
     def _in_places(self, jpeg: GrayJpeg, info: FrameInfo, memory: Memory) -> tuple[list[Face], Memory]:
         """Look for known faces where they were, and for new ones where it is their turn or something moved."""
         turns = schedule.due(info, memory.scanned, self._options.scan_every)
-        smallest = min(
-            (min(f.box.width, f.box.height) for f in memory.faces), default=max(jpeg.width, jpeg.height)
-        )
-        longer = max(jpeg.width, jpeg.height)
-        if turns or memory.todo:
-            gray = self._for_scan(jpeg)  # it is needed anyway: better than to decode twice
-        else:
-            gray = jpeg.reduced(min(smallest / self._finest, longer / (scene.CELLS * scene.SAMPLES)))
+        gray = jpeg.reduced(self.detail(jpeg, info, memory))
         now = scene.thumbnail(gray, memory.thumbnail.shape)
         cut = scene.cut(now, memory.look, info.media_time - memory.media_time)
         # The new scene is searched as a whole, a part in each frame, whatever motion has cost before; but flicker
@@ -172,6 +180,8 @@ class Searcher:
 
     def _where_moved(self, jpeg: GrayJpeg, memory: Memory, now: scene.Thumbnail, moved: scene.Mask) -> Memory:
         """Plan where to look for new faces because something moved, as far as the budget allows."""
+        if self._finder.ignored:
+            moved = moved & ~self._finder.ignored.cells(moved.shape)
         cells, searched, credit = memory.thumbnail.copy(), list(memory.searched), memory.credit
         todo: list[tuple[Sizes, Box]] = []
         columns = now.shape[1]
@@ -272,10 +282,11 @@ class Searcher:
 
 
 def _helps(memory: Memory, jpeg: GrayJpeg, info: FrameInfo) -> bool:
-    """Whether the memory is of this very medium, and of about this time."""
+    """Whether the memory is of this very medium, and of about this time, and frames follow each other quickly."""
     same = (memory.epoch, memory.width, memory.height) == (info.epoch, jpeg.width, jpeg.height)
     fits = memory.thumbnail.shape == scene.shape(jpeg.width, jpeg.height)
-    return same and fits and abs(info.media_time - memory.media_time) <= GAP
+    close = info.interval < SLOW and abs(info.media_time - memory.media_time) <= GAP
+    return same and fits and close
 
 
 def _in_frame(faces: Iterable[Face], gray: Gray, jpeg: GrayJpeg) -> list[Face]:

@@ -34,6 +34,11 @@ class Faces:
     def __getitem__(self, chosen: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> "Faces":
         return Faces(self.scores[chosen], self.boxes[chosen], self.landmarks[chosen])
 
+    def moved(self, x: float, y: float) -> "Faces":
+        """The same, so many pixels further right and down."""
+        by = np.array([x, y], np.float32)
+        return Faces(self.scores, self.boxes + np.array([x, y, 0, 0], np.float32), self.landmarks + by)
+
     def scaled(self, x: float, y: float) -> "Faces":
         """The same in other pixels: `x` of them for one of these across, `y` down."""
         both = np.array([x, y], np.float32)

@@ -19,6 +19,7 @@ from emotion_stream.shared.claims import check
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.locks import hold
 from emotion_stream.shared.process.service import Service
+from emotion_stream.shared.settings.cameras import cameras_of
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.event_options import EventOptions
 from emotion_stream.shared.settings.keep_options import KeepOptions
@@ -89,7 +90,7 @@ def run(values: Values) -> None:
     """
     common = build(CommonOptions, values)
     options = build(RunOptions, values)
-    _, specs = plan(build(ProducerOptions, values))
+    _, specs = plan(build(ProducerOptions, values), cameras_of(values))
     claims = claims_of_run(values, [spec.name for spec in specs])
     check_kept(values, sources_of(specs))
     check([*sources_of(specs), *settings_of(values)], claims, force=build(WriteOptions, values).force)

@@ -1,3 +1,3 @@
 """`emotion run`: the embedded server, the worker processes and who restarts them, the end of a run."""
 
-__all__ = ["hosts", "launch", "pipeline", "server", "summary", "supervisor"]
+__all__ = ["hosts", "launch", "pipeline", "processor", "server", "summary", "supervisor"]

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -12,14 +13,20 @@ from redis.exceptions import RedisError
 
 from emotion_stream.classifier_worker.classifier import check_served
 from emotion_stream.emotion.report.run import Gathered
+from emotion_stream.emotion.runner.crew import Crew
 from emotion_stream.emotion.runner.launch import Launch
 from emotion_stream.emotion.runner.page import Page, settle_page
 from emotion_stream.emotion.runner.rules import in_force
 from emotion_stream.emotion.runner.summary import CLEAR, progress_line
+from emotion_stream.emotion.written import claims_of_run, settings_of, sources_of
 from emotion_stream.producer.loop import check_recordings
+from emotion_stream.producer.sources.spec import SourceSpec
+from emotion_stream.shared.claims import check
 from emotion_stream.shared.errors import EmotionError, UsageError
 from emotion_stream.shared.messages.manifest import load_manifest, model_directory
 from emotion_stream.shared.process.service import Service, open_streams
+from emotion_stream.shared.settings.cameras import Camera
+from emotion_stream.shared.settings.cli import Values
 from emotion_stream.shared.settings.event_options import EventOptions
 from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import build
@@ -33,6 +40,8 @@ from emotion_stream.shared.settings.options import (
     WebOptions,
     WriteOptions,
 )
+from emotion_stream.shared.settings.reread import Reread
+from emotion_stream.shared.settings.writing import with_file
 from emotion_stream.shared.streams.progress import Progress
 from emotion_stream.shared.streams.shard import Streams
 from emotion_stream.shared.words.words import ENGLISH, chosen
@@ -70,14 +79,14 @@ class Run:
         self._supervisor = launch.supervisor
         self._options = build(RunOptions, values)
         self._is_live = launch.is_live
-        self._cameras = tuple(source.name for source in launch.sources)
-        many = len(launch.sources) > 1
+        # Those of tables come and go: each has files of its own, also where it is alone at the start.
+        many = len(launch.sources) > 1 or any(camera.source for camera in launch.cameras)
         self._sink = replace(build(SinkOptions, values), per_camera=many, expect=self._cameras)
         self._show = build(ShowOptions, values)
         self._language = build(LanguageOptions, values)
         self._words = chosen(self._language.language) or ENGLISH  # refused here if it is wrong
         following(self._sink.confirm, self._sink.smoothing, self._show.uncertain)  # refused here if they are wrong
-        self._page = Page(self._sink.output, build(WebOptions, values))
+        self._page = Page(self._sink.output, with_file(build(WebOptions, values), values))
         self._events = build(EventOptions, values)
         camera_names(self._events)  # refused here if it is wrong
         self._keep = build(KeepOptions, values)
@@ -87,6 +96,8 @@ class Run:
                 "--report tells of a whole run, and with --keep results go while it runs: leave one out, and make"
                 " reports of what is kept with `emotion report FILE`"
             )
+        watch = launch.producer.watch_settings or self._page.options.editable
+        self._reread = Reread(values, service.asked, watch=watch)
         self._embedded = launch.embedded
         self._known: list[dict[str, Any]] = []
         self._progress = Progress.parse({})
@@ -95,6 +106,7 @@ class Run:
         self._server_starts = 0
         self._counted = self._forgotten = 0
         self._labels: dict[str, Any] = {}
+        self._crew = Crew(launch)
 
     def run(self) -> dict[str, Any]:
         """Run to the end and return the summary.
@@ -108,7 +120,7 @@ class Run:
             model = build(ModelOptions, launch.values).model
             served = load_manifest(model_directory(model))
             check_served(build(ClassifierOptions, launch.values), served)
-            check_recordings(launch.producer)
+            check_recordings(launch.producer, launch.cameras)
             stills = all(source.kind == "pictures" for source in launch.sources)
             self._labels = in_force(
                 build(ClassifierOptions, launch.values), served, self._sink, self._show, stills=stills
@@ -139,16 +151,23 @@ class Run:
             if streams is not None:
                 self._clean(streams)
 
+    @property
+    def _cameras(self) -> tuple[str, ...]:
+        return tuple(source.name for source in self._launch.sources)
+
     # --- processes ---------------------------------------------------------------------------------------
 
     def _start_sink(self) -> None:
         to_stdout = any(spec.endswith("=-") for spec in self._sink.output)
-        how = self._sink, self._show, self._language, self._page.options, self._events, self._keep
-        self._launch.start("sink", "sink", *how, ends=True, keep_stdout=to_stdout)
+        self._launch.start("sink", "sink", *self._of_sink, ends=True, keep_stdout=to_stdout)
+
+    @property
+    def _of_sink(self) -> tuple[object, ...]:
+        return self._sink, self._show, self._language, self._page.options, self._events, self._keep
 
     def _wait_until_ready(self, streams: Streams) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        expected = self._launch.workers.detectors + self._launch.workers.classifiers + 1
+        expected = sum(workers.first for workers in self._launch.workers.values()) + 1
         while not self._service.stopping:
             self._supervisor.check({})
             self._revive()
@@ -166,12 +185,32 @@ class Run:
         self._known = [about for text in streams.workers().values() if (about := read_announcement(text))]
         return self._known
 
+    def _change_cameras(self) -> None:
+        """Take cameras on and let them go, where somebody asks for the settings file to be read again, or it has
+        changed."""
+        found = self._reread.news(self._planned)
+        if found is None:
+            return
+        change = self._launch.change(*found)
+        self._sink = replace(self._sink, expect=self._cameras)
+        self._launch.write("sink", *self._of_sink)  # for one that has to be started again
+        if any(about["stage"] == "producer" and about["ready"] for about in self._known):
+            self._supervisor.signal("producer", signal.SIGHUP)  # one that begins is about to read its file anyway
+        log.info("cameras: %s", change)
+
+    def _planned(self, values: Values) -> tuple[tuple[Camera, ...], tuple[SourceSpec, ...]]:
+        found = self._launch.planned(values)
+        written = claims_of_run(values, [source.name for source in found[1]])
+        check([*sources_of(found[1]), *settings_of(values)], written, force=True)
+        return found
+
     # --- while it runs -----------------------------------------------------------------------------------
 
     def _watch(self, streams: Streams) -> None:
         """Until all sources have ended or somebody stops the run."""
         while not self._service.stopping and (self._supervisor.running("producer") or self._left_early(streams)):
             self._look(streams)
+            self._change_cameras()
             self._service.stop.wait(POLL)
 
     def _left_early(self, streams: Streams) -> bool:
@@ -190,12 +229,16 @@ class Run:
         while self._supervisor.running("sink"):
             hurry = self._service.stopping or self._is_live
             progress = self._look(streams)
-            if progress is not None and progress.all_shown(self._cameras, ended=not hurry):
+            if progress is not None and self._all_shown(progress, ended=not hurry):
                 return
             if hurry and time.monotonic() > deadline:
                 log.warning("stopped with frames still under way")
                 return
             time.sleep(POLL / 4)
+
+    def _all_shown(self, progress: Progress, *, ended: bool) -> bool:
+        """Whether nothing is under way any more, also of cameras that were let go."""
+        return progress.all_shown(self._cameras, ended=ended) and (not ended or progress.left_shown())
 
     @property
     def _stays(self) -> bool:
@@ -228,6 +271,7 @@ class Run:
         try:
             progress = streams.progress()
             self._workers(streams)
+            self._crew.look(streams)
             lag = streams.lag(streams.keys.frames, "detector").seconds
         except RedisError as e:
             log.debug("no look at the progress: %s", e)

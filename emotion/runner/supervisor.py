@@ -25,6 +25,8 @@ ROOT = Path(emotion_stream.__file__).resolve().parents[1]
 RESTART_PAUSE = 0.2
 """Seconds to wait for each crash that came before in the same row; after the first there is no reason to wait."""
 NEWS_BYTES = 1 << 20
+RETIRES_WITHIN = 30.0
+"""Seconds that a process gets to finish what it holds when it is not needed any more."""
 WORTH_TELLING = re.compile(
     r"^[0-9: .-]*(NOTICE|WARNING|ERROR|CRITICAL) |\"level\": \"(NOTICE|WARNING|ERROR|CRITICAL)\"", re.IGNORECASE
 )
@@ -52,6 +54,7 @@ class _Child:
     process: "subprocess.Popen[bytes]"
     finished: bool = False
     restart_at: float = 0.0
+    kill_at: float | None = None
 
 
 class Supervisor:
@@ -68,7 +71,8 @@ class Supervisor:
         self.restarts = 0
 
     def start(self, plan: Plan) -> None:
-        """Start one process."""
+        """Start one process. Its name must be free."""
+        self._children.pop(plan.name, None)  # the newest one is the last
         self._children[plan.name] = _Child(plan, self._spawn(plan))
 
     def _spawn(self, plan: Plan) -> "subprocess.Popen[bytes]":
@@ -91,7 +95,30 @@ class Supervisor:
 
     def running(self, module: str) -> int:
         """Processes of a stage that have not finished."""
-        return sum(1 for c in self._children.values() if c.plan.module == module and not c.finished)
+        return len(self.pids(module))
+
+    def pids(self, module: str) -> Mapping[str, int]:
+        """The processes of a stage that have not finished, by name, in the order of their start."""
+        children = self._children.values()
+        return {c.plan.name: c.process.pid for c in children if c.plan.module == module and not c.finished}
+
+    def is_free(self, name: str) -> bool:
+        """Whether no process of this name runs, not even one that is about to end."""
+        child = self._children.get(name)
+        return child is None or (child.finished and child.process.poll() is not None)
+
+    def retire(self, name: str) -> None:
+        """Ask one process to finish what it holds and to leave, and do not start it again. Returns at once."""
+        child = self._children[name]
+        child.finished, child.kill_at = True, time.monotonic() + RETIRES_WITHIN
+        if child.process.poll() is None:
+            child.process.terminate()
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to one process, if it runs."""
+        child = self._children.get(name)
+        if child is not None and child.process.poll() is None:
+            child.process.send_signal(number)
 
     def check(self, marks: Mapping[str, int]) -> None:
         """Restart what crashed. `marks` gives for each stage's module a number that grows with its progress.
@@ -101,6 +128,10 @@ class Supervisor:
         """
         for child in self._children.values():
             code = child.process.poll()
+            if code is None and child.kill_at is not None and time.monotonic() > child.kill_at:
+                log.warning("%s does not stop: killing it", child.plan.name)
+                child.process.kill()  # another one takes over what it held
+                child.kill_at = None
             if code is None or child.finished:
                 continue
             if code == 0 and child.plan.ends:

@@ -17,6 +17,7 @@ from emotion_stream.producer.sources.kinds import IMAGE_SUFFIXES, kind_of
 from emotion_stream.shared.errors import EmotionError, UsageError
 from emotion_stream.shared.log import hides, redact_url
 from emotion_stream.shared.messages.types import CAMERA_NAME, MAX_NAME, MAX_TEXT, Mode
+from emotion_stream.shared.settings.cameras import Camera
 from emotion_stream.shared.settings.options import ProducerOptions
 
 SUPPORTED = "JPEG, PNG, BMP, WebP, TIFF, AVIF, HEIC"
@@ -59,18 +60,31 @@ class SourceSpec:
         return "live" if self.kind in ("camera", "url") else "lossless"
 
 
-def plan(options: ProducerOptions, *, patient: bool = False) -> tuple[Mode, tuple[SourceSpec, ...]]:
+def plan(
+    options: ProducerOptions, cameras: Sequence[Camera] = (), *, patient: bool = False
+) -> tuple[Mode, tuple[SourceSpec, ...]]:
     """Which sources there are, and in which mode all of them run: with `auto` live as soon as one is a camera or
     URL, or is to be looped, because live streams are trimmed by length.
 
     Args:
+        options: those of the producer; the sources that they name win over those of `cameras`.
+        cameras: the tables of the settings file.
         patient: whether files of live mode may be missing, because they are waited for.
 
     Raises:
         UsageError: the options do not fit together.
         EmotionError: a file is not there.
     """
-    specs = parse_sources(options.source, absent=patient and (options.mode == "live" or options.loop))
+    lacking = sorted(set(options.only) - {camera.id for camera in cameras})
+    if lacking:
+        raise UsageError(f"--only {lacking[0]}: there is no table [cameras.{lacking[0]}] in the settings file")
+    absent = patient and (options.mode == "live" or options.loop)
+    if options.source or not cameras:
+        specs = parse_sources(options.source, absent=absent)
+    else:
+        specs = tuple(describe_camera(camera, absent=absent) for camera in cameras)
+    names = {camera.id: camera.name for camera in cameras}
+    specs = tuple(replace(s, display_name=s.display_name or names.get(s.name, "")) for s in specs)
     if len(options.run_id) > 64:
         raise UsageError("--run-id: at most 64 characters")
     if options.mode == "lossless":
@@ -79,6 +93,25 @@ def plan(options: ProducerOptions, *, patient: bool = False) -> tuple[Mode, tupl
         return "lossless", specs
     live = options.mode == "live" or options.loop or any(spec.mode == "live" for spec in specs)
     return ("live" if live else "lossless"), specs
+
+
+def describe_camera(camera: Camera, *, absent: bool = False) -> SourceSpec:
+    """Describe the source that a table of the settings file names. With `absent`, as `parse_source`.
+
+    Raises:
+        UsageError: it names none, or the text is malformed.
+        EmotionError: the file is not there.
+    """
+    if not camera.source:
+        raise UsageError(
+            f"[cameras.{camera.id}] has no source: write source = in its table, or name it with"
+            f" --source {camera.id}=SRC"
+        )
+    try:
+        spec = _describe(camera.id, camera.source, absent)
+    except EmotionError as e:
+        raise type(e)(f"[cameras.{camera.id}], source: {e}") from e
+    return replace(spec, display_name=camera.name)
 
 
 def printable(path: str) -> str:

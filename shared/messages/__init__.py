@@ -1,3 +1,3 @@
 """What travels through Redis: the messages, their form on the wire, and the bounds they are checked against."""
 
-__all__ = ["bounds", "codec", "jpeg", "manifest", "scene", "signal", "types"]
+__all__ = ["areas", "bounds", "camera", "codec", "geometry", "jpeg", "manifest", "scene", "signal", "types"]

@@ -17,6 +17,7 @@ from typing import Any
 import msgpack
 
 from emotion_stream.shared.errors import DecodeError, NewerSchema
+from emotion_stream.shared.messages import camera as own
 from emotion_stream.shared.messages.bounds import items, real, text, whole
 from emotion_stream.shared.messages.types import (
     CAMERA_NAME,
@@ -96,6 +97,8 @@ def _pack(body: dict[str, object], message: Message) -> bytes:
         whole["scene"] = message.info.scene
     if not message.info.analyzed:
         whole["analyzed"] = False
+    if message.info.settings != own.GENERAL:
+        whole["settings"] = own.pack(message.info.settings)
     if message.outcome.status != "ok":
         whole["outcome"] = [message.outcome.status, message.outcome.reason]
     packed: bytes = msgpack.packb(whole)
@@ -160,6 +163,9 @@ def _info_in(body: Mapping[str, Any]) -> FrameInfo:
     scene = body.get("scene", b"")
     if not isinstance(scene, bytes) or len(scene) > MAX_SCENE_BYTES:
         raise DecodeError(f"scene is not bytes, {MAX_SCENE_BYTES} at most")
+    settings = body.get("settings")
+    if settings is not None and not isinstance(settings, bytes):
+        raise DecodeError("settings are not bytes")
     if not isinstance(camera, str) or not CAMERA_NAME.fullmatch(camera):
         raise DecodeError("camera is not a name of letters, digits, '_', '.', '-'")
     if mode not in ("live", "lossless"):
@@ -182,6 +188,7 @@ def _info_in(body: Mapping[str, Any]) -> FrameInfo:
         display_name=text(body.get("name", ""), "name", MAX_NAME),
         left_out=whole(body.get("left_out", 0), "left_out", 0, MAX_LEFT_OUT),
         gap=real(body.get("gap", 0.0), "gap", -1e11, 1e11),
+        settings=own.GENERAL if settings is None else own.unpack(settings),
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,6 +118,13 @@ class GrayJpeg:
         self._data, (self.width, self.height) = _sound(data)
         self._finest: npt.NDArray[np.uint8] | None = None
         self._reduction = 0
+        self._coming: tuple[int, Future[npt.NDArray[np.uint8]]] | None = None
+
+    def begin(self, thread: Executor, most: float) -> None:
+        """Begin to decode it in another thread, for a first `reduced(most)`. If that asks for another size, it is
+        as if this had not been called. Call it at most once, and before `reduced`."""
+        n = _reduction(most)
+        self._coming = n, thread.submit(_decode, self._data, _REDUCTIONS[n])
 
     def reduced(self, most: float) -> npt.NDArray[np.uint8]:
         """The picture, uint8 `[height / n, width / n]`, rounded up, with n = 1, 2, 4 or 8, at most `most`.
@@ -126,10 +134,19 @@ class GrayJpeg:
         Raises:
             JpegError: the decoder gives up.
         """
-        wanted = next(n for n in _REDUCTIONS if n <= max(most, 1))
+        wanted = _reduction(most)
         if self._finest is None or self._reduction > wanted:
-            self._finest, self._reduction = _decode(self._data, _REDUCTIONS[wanted]), wanted
+            (n, coming), self._coming = self._coming or (0, None), None
+            if coming is not None and n == wanted:
+                self._finest = coming.result()
+            else:
+                self._finest = _decode(self._data, _REDUCTIONS[wanted])
+            self._reduction = wanted
         return self._finest
+
+
+def _reduction(most: float) -> int:
+    return next(n for n in _REDUCTIONS if n <= max(most, 1))
 
 
 def _decode(data: bytes, flags: int) -> npt.NDArray[np.uint8]:

@@ -11,6 +11,7 @@ State = Literal["live", "waiting", "paused", "lost", "frozen", "ended"]
 STATES: tuple[State, ...] = get_args(State)
 SOON = 5.0
 """Seconds of waiting that are not worth a number."""
+MAX_PLACE = 1_000_000
 _LARGEST = 4 * MAX_TEXT + 1024
 """Bytes of a signal that is looked at."""
 
@@ -27,6 +28,7 @@ class Signal:
         since: when it came into this state for this reason, seconds since 1970.
         source: path or URL without password.
         retry_at: when it is tried next, seconds since 1970; None: it is not, or at once.
+        place: its place among all cameras, from 0, as the settings name them; None: not told.
     """
 
     state: State
@@ -34,6 +36,7 @@ class Signal:
     since: float
     source: str = ""
     retry_at: float | None = None
+    place: int | None = None
 
     def retry_s(self, now: float) -> float | None:
         """Seconds from `now` to the next try."""
@@ -71,7 +74,10 @@ class Signal:
             raise ValueError("not a signal")
         if retry is not None and not _is_time(retry):
             raise ValueError("not a signal")
-        return Signal(told["state"], reason, float(since), source, None if retry is None else float(retry))
+        place = told.get("place")
+        if place is not None and (type(place) is not int or not 0 <= place <= MAX_PLACE):
+            raise ValueError("not a signal")
+        return Signal(told["state"], reason, float(since), source, None if retry is None else float(retry), place)
 
 
 def _is_time(value: object) -> TypeGuard[float]:

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from emotion_stream.shared.messages.camera import GENERAL, CameraSettings
+
 MAX_JPEG_BYTES = 64 * 1024 * 1024
 MAX_SIDE = 16_384
 """Pixels. The largest width or height of a frame; a JPEG may claim up to 65,535."""
@@ -72,6 +74,7 @@ class FrameInfo:
         gap: seconds that the medium's clock jumped before it, negative for back; `media_time` does not; 0: none.
         scene: a thumbnail of it (`shared/messages/scene.py`), from the detector on; empty: not known.
         analyzed: whether faces are searched in it; False: the budget (`--analyze-fps`) passes over it.
+        settings: what its camera wants done otherwise than the settings of a stage say.
     """
 
     camera: str
@@ -91,6 +94,7 @@ class FrameInfo:
     gap: float = 0.0
     left_out: int = 0
     display_name: str = ""
+    settings: CameraSettings = GENERAL
 
     @property
     def called(self) -> str:

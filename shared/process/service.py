@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from emotion_stream.shared.settings.options import CommonOptions, ServerOptions
 from emotion_stream.shared.streams.connection import FIRST_WAIT, LONGEST_WAIT, connect, wait_until_up
 from emotion_stream.shared.streams.keys import Keys
 from emotion_stream.shared.streams.shard import Streams
+from emotion_stream.shared.terminal import has_terminal
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,9 @@ class Service:
         self.metrics.heartbeat_age.set_function(self.heartbeat.age)
         self.metrics.ready.set_function(lambda: float(self.ready))
         self._stop = threading.Event()
+        self.asked = threading.Event()
+        """Set by SIGHUP: somebody asks for the settings file to be read again."""
+        self._terminal = has_terminal()
         self._parent = parent
         self.check: Callable[[], tuple[bool, str]] = lambda: (True, "")
         """Whether the stage itself has what it needs, and lines about that for `/readyz`."""
@@ -55,7 +60,8 @@ class Service:
         self._server: HealthServer | None = None
 
     def start(self, routes: Mapping[str, Route] | None = None) -> None:
-        """Serve metrics, health and further `routes`, and stop on SIGTERM or SIGINT.
+        """Serve metrics, health and further `routes`, and stop on SIGTERM or SIGINT. SIGHUP sets `asked`; it ends
+        the process where it says that the terminal has gone.
 
         Raises:
             EmotionError: the port is taken.
@@ -75,6 +81,13 @@ class Service:
             self._stop.set()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signalled)
+        if sys.platform != "win32":
+            signal.signal(signal.SIGHUP, self._hung_up)
+
+    def _hung_up(self, number: int, frame: FrameType | None) -> None:
+        if self._terminal and not has_terminal():
+            self._stop.set()  # whose window was closed
+        self.asked.set()
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         if self._signalled_before:

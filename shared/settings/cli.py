@@ -12,8 +12,9 @@ from redis.exceptions import RedisError
 
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.log import HIDDEN, redact_url, setup_logging
+from emotion_stream.shared.settings.cameras import TABLES, find_cameras
 from emotion_stream.shared.settings.flags import Parser, add_flags, merge_plain
-from emotion_stream.shared.settings.loading import build, gather, specs
+from emotion_stream.shared.settings.loading import build, gather_with_origins, specs
 from emotion_stream.shared.settings.options import ALL, CommandOptions
 from emotion_stream.shared.terminal import settle
 
@@ -31,7 +32,9 @@ _HIDE = rf"\1{HIDDEN}"
 """The address of a webhook: whoever knows its path may often post there."""
 
 Values = Mapping[str, Any]
-"""Settings by name, merged from flags, environment and file; `shared.settings.build` makes dataclasses of them."""
+"""Settings by name, merged from flags, environment and file; `shared.settings.build` makes dataclasses of them.
+Beside them the cameras of the settings file (`cameras.TABLES`) and where each setting comes from (`ORIGINS`)."""
+ORIGINS = "origins"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,12 @@ class Command:
             parser = Parser(prog, self.summary)
             add_flags(parser, (*self.settings, CommandOptions), self.first, self.without, self.plain)
             given = merge_plain(vars(parser.parse_args(arguments)))
-            values = gather(given, (*ALL, *self.settings))
+            traced = gather_with_origins(given, (*ALL, *self.settings))
+            values = {name: value for name, (value, _) in traced.items()}
+            values |= {
+                TABLES: find_cameras(values),
+                ORIGINS: {name: origin for name, (_, origin) in traced.items()},
+            }
             common = build(CommandOptions, values)
             setup_logging(common.log_level, common.log_format, self.name)
             if any(_is_secret(argument) for argument in arguments):
@@ -98,7 +106,9 @@ class Command:
             return
         own = specs(self.settings)
         told = [
-            _shown(name, value) for name, value in values.items() if name in own and value != own[name].default
+            f"{name}={shown(name, value)}"
+            for name, value in values.items()
+            if name in own and value != own[name].default
         ]
         log.info("settings: %s", " ".join(told) or "the defaults")
 
@@ -110,11 +120,11 @@ def _was_interrupted(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _shown(name: str, value: object) -> str:
-    """A setting for the log: URLs without their passwords, of webhooks no more than the host, secrets not at all.
-    Pure."""
+def shown(name: str, value: object) -> str:
+    """The value of a setting for people: URLs without their passwords, of webhooks no more than the host, secrets
+    not at all. Pure."""
     text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return f"{name}={HIDDEN}" if name in SECRETS else f"{name}={_HOOK.sub(_HIDE, redact_url(text))}"
+    return HIDDEN if name in SECRETS else _HOOK.sub(_HIDE, redact_url(text))
 
 
 def _is_secret(argument: str) -> bool:

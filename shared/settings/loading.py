@@ -9,7 +9,7 @@ import json
 import os
 import tomllib
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -113,7 +113,12 @@ def specs(classes: Sequence[type]) -> dict[str, Spec]:
     return found
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The contents of a settings file.
+
+    Raises:
+        UsageError: it cannot be read, or is not TOML.
+    """
     try:
         return tomllib.loads(path.read_text("utf-8", "surrogateescape"))
     except OSError as e:
@@ -122,8 +127,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"settings file {path} is not TOML: {e}") from e
 
 
-def _unknown(name: str, known: Mapping[str, object], origin: str) -> UsageError:
-    near = difflib.get_close_matches(name, known, n=1)
+def unknown(name: str, known: Iterable[str], origin: str) -> UsageError:
+    """The refusal of a name that nobody declared, with the nearest known one."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    near = near or [like for like in names if difflib.get_close_matches(name, like.split("_"), cutoff=0.75)]
     return UsageError(f"{origin}: unknown setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
 
 
@@ -138,25 +146,40 @@ def gather(
     Raises:
         UsageError: an unknown name, or a value that does not fit.
     """
+    return {name: value for name, (value, _) in gather_with_origins(flags, known, environ).items()}
+
+
+def gather_with_origins(
+    flags: Mapping[str, Any],
+    known: Sequence[type],
+    environ: Mapping[str, str] | None = None,
+) -> dict[str, tuple[Any, str]]:
+    """As `gather`, each value with where it comes from: a flag, a variable, or the path of the file.
+
+    Raises:
+        UsageError: as `gather`.
+    """
     environ = os.environ if environ is None else environ
     table = specs(known)
-    values: dict[str, Any] = {}
+    values: dict[str, tuple[Any, str]] = {}
     config = flags.get("config") or environ.get(PREFIX + "CONFIG")
     if config:
-        for name, value in _read_toml(Path(config)).items():
+        for name, value in read_toml(Path(config)).items():
+            if name == "cameras":
+                continue  # tables of their own: cameras.py
             if name not in table:
-                raise _unknown(name, table, str(config))
-            values[name] = table[name].parse(value, f"{config}, {name}")
+                raise unknown(name, (*table, "cameras"), str(config))
+            values[name] = table[name].parse(value, f"{config}, {name}"), str(config)
     for variable, text in environ.items():
         if not variable.startswith(PREFIX):
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name not in table:
-            raise _unknown(name, table, f"environment variable {variable}")
-        values[name] = table[name].parse(text, f"environment variable {variable}")
+            raise unknown(name, table, f"environment variable {variable}")
+        values[name] = table[name].parse(text, f"environment variable {variable}"), variable
     for name, value in flags.items():
         if name in table:
-            values[name] = table[name].parse(value, table[name].flag)
+            values[name] = table[name].parse(value, table[name].flag), table[name].flag
     return values
 
 

@@ -119,6 +119,17 @@ class ProducerOptions:
         " repeat for several cameras",
         metavar="SRC",
     )
+    cameras_file: str | None = option(
+        None,
+        "TOML file with a table [cameras.NAME] for each camera, where they do not lie in the file of --config",
+        metavar="FILE",
+    )
+    only: tuple[str, ...] = option(
+        (), "take only these cameras of the settings file; default: all of them", metavar="NAME"
+    )
+    watch_settings: bool = option(
+        False, "read the cameras of the settings file again when it changes, as on SIGHUP, without a restart"
+    )
     mode: str = option(
         "auto",
         "live: the newest frame wins; lossless: no frame is dropped; auto: live for cameras and URLs",
@@ -361,6 +372,23 @@ class WebOptions:
     web_viewers: int = option(
         32, "highest number of live views of the web page at the same time", low=1, high=1000
     )
+    editable: bool = option(
+        False,
+        "let whoever has the token save the areas of cameras, drawn on the web page, in the settings file, which"
+        " is read again then",
+    )
+    areas_file: str = option(
+        "",
+        "settings file that areas are saved in; default: that of --cameras-file, or of --config",
+        metavar="FILE",
+    )
+    poster_after: float = option(
+        600.0,
+        "seconds after which a face that has neither moved nor changed is offered on the web page to be ignored;"
+        " 0: never",
+        low=0,
+        high=86_400,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,10 +405,14 @@ class WriteOptions:
 class RunOptions:
     """Runner: settings of a pipeline on one machine."""
 
-    detectors: int = option(0, "number of detector processes; 0: chosen by the number of cores", low=0, high=256)
-    classifiers: int = option(
-        0, "number of classifier processes; 0: chosen by the number of cores", low=0, high=256
+    detectors: int = option(
+        0,
+        "highest number of detector processes; all are started, those that are idle for long end, and come back"
+        " when they are needed; 0: chosen by the cores and by what there is to do",
+        low=0,
+        high=256,
     )
+    classifiers: int = option(0, "the same for classifier processes", low=0, high=256)
     summary_json: str | None = option(None, "write the summary to this file as JSON", metavar="FILE")
     report: str | None = option(
         None, "write a report with charts and faces at the end, as one HTML page", metavar="FILE"

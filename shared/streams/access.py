@@ -56,6 +56,10 @@ class Access:
         self._lease = client.register_script(scripts.LEASE)
         self._release = client.register_script(scripts.RELEASE)
 
+    def close(self) -> None:
+        """Hang up."""
+        self.client.close()
+
     def write(self, command: str, key: str, *arguments: Any) -> None:
         """Run a command on `key` even when memory is full."""
         whole = arguments if command == "XGROUP" else (key, *arguments)

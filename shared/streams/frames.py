@@ -118,6 +118,25 @@ class Frames(Access):
         """Say that the source has ended after `count` frames."""
         self.write("HSET", self.keys.progress, f"end|{camera}", f"{epoch} {count}")
 
+    def standing(self, camera: str) -> tuple[str, bool]:
+        """The epoch of the newest frame that was appended for a camera, empty where none was; and whether its
+        producer has let the camera go since."""
+        at, left = cast(
+            list[bytes | None], self.client.hmget(self.keys.progress, [f"at|{camera}", f"left|{camera}"])
+        )
+        epoch = (at or b"").decode(errors="replace").rpartition(" ")[0]
+        gone = (left or b"").decode(errors="replace").rpartition(" ")[0]
+        return epoch, bool(left) and gone == epoch
+
+    def take_on(self, camera: str, *, anew: bool) -> None:
+        """Say that a camera is there (again); `anew`: and has not come to its end."""
+        self.write("HSET", self.keys.progress, f"left|{camera}", "", *((f"end|{camera}", "") if anew else ()))
+
+    def let_go(self, camera: str, epoch: str, count: int) -> None:
+        """Say that a camera is let go for good after `count` frames: sinks forget it when they have shown them."""
+        fields = f"left|{camera}", f"{epoch} {count}", f"end|{camera}", "", f"signal|{camera}", ""
+        self.write("HSET", self.keys.progress, *fields)
+
     def tell_signal(self, camera: str, signal: Signal) -> None:
         """Say how a camera does, for sinks to show."""
         self.write("HSET", self.keys.progress, f"signal|{camera}", signal.to_bytes())

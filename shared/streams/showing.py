@@ -101,6 +101,10 @@ class Showing(Access):
         named = {key.decode(errors="replace"): state for key, state in table.items()}
         return {key.removeprefix(begin): state for key, state in named.items() if key.startswith(begin)}
 
+    def drop_tracks(self, sink: str, names: Sequence[str]) -> None:
+        """Delete the state of these tracks: their camera was let go."""
+        self.write("HDEL", self.keys.tracks, *(f"{sink}|{name}" for name in names))
+
     def keep_history(self, sink: str, written: Mapping[str, bytes], gone: Sequence[str]) -> None:
         """Keep pieces of a sink's history, by `camera|piece`, and delete others."""
         if written:

@@ -98,7 +98,10 @@ def annotate(
     unit = _unit(width, height)
     for face in result.drawn:
         _outline(out, face, track_colour(face.track), unit)
-    taken = [_header(out, result, fps, unit, words) if header else _Rect(0, 0, 0, 0), _banner(out, notice, unit)]
+    taken = [
+        _header(out, result, fps, unit, words) if header else _Rect(0, 0, 0, 0),
+        _banner(out, notice, unit),
+    ]
     for face in result.drawn:
         taken.append(_label(out, face, *_style(result, face, words), unit, taken))
     return out

@@ -101,7 +101,7 @@ def compose(
         view: width and height of what is returned, pixels; at least 1 each.
         fps: rate for the picture's header; None leaves it out.
         notes: what the viewer says, such as "paused", at the picture's lower edge.
-        notice: a line for people who look, below the notes; empty for none.
+        notice: a line for people who look, below the notes, unless the camera has its own; empty for none.
         keys: what the keyboard does, for the panel's foot; None: as in the output `window`.
         words: the language.
 
@@ -116,7 +116,7 @@ def compose(
         picture = plate(area.width, area.height, result, fps, words=words)
     else:
         picture = annotate(*resized(image, result, area.width, area.height), fps, words=words)
-    _strips(picture, ((" ".join(notice.split())[:200], _TEXT), ("   ".join(notes), _NOTE)))
+    _strips(picture, ((" ".join(result.notice(notice).split())[:200], _TEXT), ("   ".join(notes), _NOTE)))
     out[area.y : area.y + area.height, area.x : area.x + area.width] = picture
     if layout.panel is not None:
         keys = words("picture.keys") if keys is None else keys

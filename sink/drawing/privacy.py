@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from emotion_stream.shared.messages.areas import Polygon
 from emotion_stream.shared.messages.types import Box
 from emotion_stream.sink.results.output import Image, Result
 
@@ -12,16 +13,31 @@ MARGIN = 0.35
 """How much a box is enlarged on each side, as a fraction of it: the detector's leave out chin, ears and hair."""
 BLOCKS = 5
 """Blocks across a hidden face: too few to know anybody by."""
+IGNORED_BLOCKS = 24
+"""Blocks along the longer side of a picture in which areas are ignored."""
 
 
 def hide(image: Image, result: Result, more: Iterable[Box] = ()) -> Image:
     """A copy of a frame, `[height, width, 3]`, uint8, without recognisable faces: neither those that were found,
     confirmed or not, nor those that should be there, nor what is known from later frames (`more`). What was never
-    found cannot be hidden. Pure."""
-    out = image.copy()
+    found cannot be hidden; so what is ignored, where nobody is looked for, is hidden as a whole. Pure."""
+    out = _without(image, result.info.settings.ignore) if result.info.settings.ignore else image.copy()
     for box in (*(face.box for face in (*result.faces, *result.unseen)), *more):
         pixelate(out, box)
     return out
+
+
+def _without(image: Image, areas: Iterable[Polygon]) -> Image:
+    """A copy of a picture with large blocks in these areas."""
+    height, width = image.shape[:2]
+    corners = [np.round(np.array(area) * (width, height)).astype(np.int32) for area in areas]
+    mask = np.zeros((height, width), np.uint8)
+    for area in corners:
+        cv2.fillPoly(mask, [area], 1)
+    scale = IGNORED_BLOCKS / max(height, width)
+    few = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    blocks = cv2.resize(few, (width, height), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(np.where(mask[..., None] > 0, blocks, image), np.uint8)
 
 
 def pixelate(out: Image, box: Box) -> None:

@@ -37,12 +37,14 @@ class Subject:
         box: where it is, pixels.
         label: its emotion, or `uncertain`.
         probability: of that emotion, 0 to 1; of the likeliest one where it is uncertain.
+        zones: the names of those in which it is; None where its camera has none.
     """
 
     track: int
     box: Box
     label: str
     probability: float
+    zones: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ def as_json(event: Event) -> dict[str, Any]:
             "label": subject.label,
             "probability": round(subject.probability, 4),
         }
+        if subject.zones is not None:
+            told["zones"] = list(subject.zones)
     if event.duration is not None:
         told["duration"] = round(event.duration, 3)
     return told | dict(event.more)

@@ -156,6 +156,12 @@ class Mqtt:
         self._events.put(event)
         self._wake.set()
 
+    def let_go(self, camera: str) -> None:
+        """Take back what the broker keeps of a camera that has gone, and what describes it."""
+        self._states.forget(camera)
+        self._withdrawn.add(camera)
+        self._wake.set()
+
     def flush(self) -> None:
         """Nothing is kept on a disk."""
 
@@ -236,7 +242,7 @@ class Mqtt:
             # The will of a process that this one has followed comes after our greeting.
             if message.payload == OFFLINE and not self._closing:
                 self._greet = True
-        elif message.retain and message.payload and len(levels) == 2 and levels[0] not in self._expected:
+        elif message.retain and message.payload and len(levels) == 2 and levels[0] not in self._states.names():
             self._withdrawn.add(levels[0])
         self._wake.set()
 
@@ -300,7 +306,10 @@ class Mqtt:
             self._publish(self._topic(result.info.camera, "frame"), _packed(result_as_json(result)), 0)
 
     def _tell_state(self, camera: str) -> None:
-        state = _packed(self._states.state(camera))
+        known = self._states.state(camera)
+        if known is None:
+            return
+        state = _packed(known)
         if self._sent.get(camera) != state and self._unfinished() < AT_ONCE:
             self._sent[camera] = state
             self._publish(self._topic(camera, "state"), state, 0, retain=True)
@@ -315,6 +324,8 @@ class Mqtt:
 
     def _withdraw(self, camera: str) -> None:
         """Nobody is to find a camera any more that there is not."""
+        self._sent.pop(camera, None)
+        self._announced.pop(camera, None)
         if self._discovery:
             for topic in discovery.topics(self._discovery, self._broker.prefix, camera).values():
                 self._publish(topic, b"", 1, retain=True)

@@ -65,15 +65,22 @@ class States:
             elif event.kind == "camera_back":
                 lane.gone = ""
 
+    def forget(self, camera: str) -> None:
+        """This camera is gone."""
+        with self._lock:
+            self._lanes.pop(camera, None)
+
     def names(self) -> dict[str, str]:
         """All cameras, and what people call them."""
         with self._lock:
             return {camera: lane.name for camera, lane in self._lanes.items()}
 
-    def state(self, camera: str) -> dict[str, Any]:
-        """A camera's state, ready for JSON."""
+    def state(self, camera: str) -> dict[str, Any] | None:
+        """A camera's state, ready for JSON; None: it has gone."""
         with self._lock:
-            lane = self._lanes[camera]
+            lane = self._lanes.get(camera)
+            if lane is None:
+                return None
             _forget(lane, int(self._clock()))
             total: Counter[str] = Counter()
             for _, counter in lane.seconds:

@@ -47,12 +47,13 @@ class _Person:
 
 @dataclass(slots=True)
 class _Count:
-    """What was seen since `start`."""
+    """What was seen since `start`; `zones` has the tracks that were in each zone."""
 
     start: Moment
     frames: int = 0
     tracks: set[int] = field(default_factory=set)
     emotions: dict[str, int] = field(default_factory=dict)
+    zones: dict[str, set[int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -118,7 +119,7 @@ class Watcher:
         events += self._gone(info.camera, lane, result, told_at)
         if not result.apart:
             for face in result.faces:
-                events += self._met(info.camera, lane, face, _label(result, face), now, told_at)
+                events += self._met(info.camera, lane, face, _subject(result, face), now, told_at)
         self._count(lane.count, result)
         return events
 
@@ -150,6 +151,11 @@ class Watcher:
             return [Event("camera_back", camera, self.name(camera), None, when)]
         return []
 
+    def forget(self, camera: str) -> None:
+        """This camera is gone; should it come back, it is a new one."""
+        for known in (self._lanes, self._called, self._lost):
+            known.pop(camera, None)
+
     def lost_at(self, camera: str) -> float:
         """Since when a camera is lost; 0 where it is not."""
         return self._lost.get(camera, ("", 0.0))[1]
@@ -178,9 +184,9 @@ class Watcher:
         return Event("face_left", camera, *about, {"reason": reason})
 
     def _met(
-        self, camera: str, lane: _Lane, face: Face, label: str, now: Moment, told_at: float
+        self, camera: str, lane: _Lane, face: Face, subject: Subject, now: Moment, told_at: float
     ) -> Iterator[Event]:
-        subject = Subject(face.track, face.box, label, face.confidence)
+        label = subject.label
         person = lane.people.get(face.track)
         if person is None:
             person = lane.people[face.track] = _Person(now, now, subject)
@@ -207,18 +213,22 @@ class Watcher:
 
     def _count(self, count: _Count, result: Result) -> None:
         count.frames += 1
-        for face in result.faces:
-            if face.confirmed:
-                label = _label(result, face)
-                count.emotions[label] = count.emotions.get(label, 0) + 1
-                if len(count.tracks) < _MOST_ITEMS:
-                    count.tracks.add(face.track)
+        for name, _ in result.info.settings.zones:
+            count.zones.setdefault(name, set())
+        for face in result.shown:
+            label = _label(result, face)
+            count.emotions[label] = count.emotions.get(label, 0) + 1
+            for tracks in (count.tracks, *(count.zones[name] for name in result.zones(face) or ())):
+                if len(tracks) < _MOST_ITEMS:
+                    tracks.add(face.track)
 
     def _counted(self, camera: str, lane: _Lane, end: Moment, told_at: float) -> Iterator[Event]:
         count = lane.count
         if count.frames:
             emotions = dict(sorted(count.emotions.items(), key=lambda item: (-item[1], item[0])))
             more = {"frames": count.frames, "people": len(count.tracks), "emotions": emotions}
+            if count.zones:
+                more["in_zones"] = {name: len(tracks) for name, tracks in count.zones.items()}
             span = max(0.0, end.time - count.start.time)
             yield Event("counts", camera, self.name(camera), count.start, told_at, None, span, more)
 
@@ -235,10 +245,12 @@ class Watcher:
                 *(_packed(p.first), _packed(p.last)),
                 *(p.subject.track, *_sides(p.subject.box), p.subject.label, p.subject.probability),
                 *(p.told, p.known, p.known_since, p.rival, p.rival_since and _packed(p.rival_since)),
+                p.subject.zones,
             ]
             for p in lane.people.values()
         ]
-        counted = [_packed(count.start), count.frames, list(count.tracks), count.emotions]
+        zones = {name: list(tracks) for name, tracks in count.zones.items()}
+        counted = [_packed(count.start), count.frames, list(count.tracks), count.emotions, zones]
         packed: bytes = msgpack.packb([_VERSION, lane.epoch, _packed(lane.newest), counted, people])
         return packed
 
@@ -252,13 +264,15 @@ class Watcher:
             return
         try:
             told = msgpack.unpackb(state, max_array_len=_MOST_ITEMS, max_map_len=_MOST_ITEMS, max_ext_len=0)
-            version, epoch, newest, (start, frames, tracks, emotions), people = told
+            version, epoch, newest, (start, frames, tracks, emotions, *more), people = told
             if version != _VERSION:
                 raise DecodeError(f"the state of events is not of version {_VERSION}")
             epoch = _text(epoch)
             count = _Count(_moment(epoch, start), whole(frames, "frames", 0, _LARGEST))
             count.tracks = {whole(track, "track", 0, _LARGEST) for track in tracks}
             count.emotions = {_text(name): whole(n, "a count", 0, _LARGEST) for name, n in emotions.items()}
+            for name, seen in (more[0] if more else {}).items():  # earlier versions knew no zones
+                count.zones[_text(name)] = {whole(track, "track", 0, _LARGEST) for track in seen}
             lane = _Lane(epoch, _moment(epoch, newest), count)
             for row in people:
                 person = _person(epoch, row)
@@ -272,6 +286,10 @@ class Watcher:
 
 def _label(result: Result, face: Face) -> str:
     return UNCERTAIN if face.uncertain else result.labels[face.label]
+
+
+def _subject(result: Result, face: Face) -> Subject:
+    return Subject(face.track, face.box, _label(result, face), face.confidence, result.zones(face))
 
 
 def _sides(box: Box) -> tuple[int, int, int, int]:
@@ -288,9 +306,13 @@ def _moment(epoch: str, packed: Any) -> Moment:
 
 
 def _person(epoch: str, row: Any) -> _Person:
-    first, last, track, x, y, width, height, label, probability, told, known, since, rival, rival_since = row
+    first, last, track, x, y, width, height, label, probability, *rest = row
+    told, known, since, rival, rival_since, *more = rest
+    zones = tuple(map(_text, more[0])) if more and more[0] is not None else None
     box = Box(*(whole(side, "a box", -2 * MAX_SIDE, 2 * MAX_SIDE) for side in (x, y, width, height)))
-    subject = Subject(whole(track, "track", 0, _LARGEST), box, _text(label), real(probability, "label", 0, 1))
+    subject = Subject(
+        whole(track, "track", 0, _LARGEST), box, _text(label), real(probability, "label", 0, 1), zones
+    )
     began = None if rival_since is None else _moment(epoch, rival_since)
     times = _moment(epoch, first), _moment(epoch, last)
     return _Person(*times, subject, bool(told), _text(known), _number(since), _text(rival), began)

@@ -117,7 +117,7 @@ class Images:
             there = comment(path)
         if there == mark:
             return
-        drawn = annotate(image, result, fps, self._notice, words=self._words)
+        drawn = annotate(image, result, fps, result.notice(self._notice), words=self._words)
         done, data = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         if not done:
             raise EmotionError(f"cannot write {path}: the picture cannot be encoded")

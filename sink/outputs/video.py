@@ -112,6 +112,16 @@ class Video:
         The newest frame of a lossless clip, and the newest second or so of a live one, follow with the next.
         """
 
+    def let_go(self, camera: str) -> None:
+        """Finish the clip of one camera.
+
+        Raises:
+            EmotionError: it could not be finished.
+        """
+        clip = self._clips.pop(camera, None)
+        if clip is not None:
+            clip.close()
+
     def close(self) -> None:
         """Finish every clip.
 
@@ -209,11 +219,11 @@ class _Clip:
 
     def _encode(self, result: Result, image: Image | None, fps: float | None) -> None:
         assert self._encoder is not None
-        size = self._encoder.size
+        size, notice = self._encoder.size, result.notice(self._notice)
         if image is None:
-            drawn = plate(*size, result, fps, self._notice, self._words)
+            drawn = plate(*size, result, fps, notice, self._words)
         else:
-            drawn = annotate(image, result, fps, self._notice, words=self._words)
+            drawn = annotate(image, result, fps, notice, words=self._words)
         self._encoder.write(drawn, self._place(result.info.media_time))
 
     def _place(self, media_time: float) -> float:

@@ -155,6 +155,10 @@ class History:
             written["head"] = msgpack.packb(head)
         return written, gone
 
+    def pieces(self) -> set[str]:
+        """The names of all pieces that may be kept."""
+        return {"head", *self._gone, *(_name(tier.step, index) for tier in self._tiers for index in tier.points)}
+
     @staticmethod
     def restored(pieces: Mapping[str, bytes]) -> "History":
         """From all pieces that are kept.
@@ -245,6 +249,7 @@ class Histories:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._of: dict[str, History] = {}
+        self._gone: list[str] = []
 
     def add(self, result: Result) -> None:
         """Take in a frame that was shown."""
@@ -266,16 +271,23 @@ class Histories:
         with self._lock:
             self._of[camera] = history
 
+    def forget(self, camera: str) -> None:
+        """This camera is gone."""
+        with self._lock:
+            history = self._of.pop(camera, None)
+            if history is not None:
+                self._gone += [f"{camera}|{name}" for name in history.pieces()]
+
     def changes(self) -> tuple[Fields, list[str]]:
         """Fields `camera|piece` to write, and to delete."""
         written: Fields = {}
-        gone: list[str] = []
         with self._lock:
+            gone, self._gone = self._gone, []
             for camera, history in self._of.items():
                 pieces, old = history.changes()
                 written |= {f"{camera}|{name}": data for name, data in pieces.items()}
                 gone += [f"{camera}|{name}" for name in old]
-        return written, gone
+        return written, [name for name in gone if name not in written]
 
     def find(self, camera: str) -> History | None:
         """A camera's, for the thread that writes."""

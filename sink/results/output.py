@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from emotion_stream.shared.messages.geometry import zones_of
 from emotion_stream.shared.messages.types import Box, FrameInfo, Landmarks, Outcome, Prediction
 from emotion_stream.sink.results.pose import is_turned, yaw_roll
 
@@ -106,6 +107,18 @@ class Result:
         missed = (face for face in self.unseen if face.confirmed and face.missed <= BRIDGED)
         return (*self.shown, *missed)
 
+    def zones(self, face: Face) -> tuple[str, ...] | None:
+        """The names of the zones in which the centre of a face lies; None where its camera has none."""
+        info = self.info
+        if not info.settings.zones:
+            return None
+        return zones_of(info.settings.zones, face.box, info.width, info.height)
+
+    def notice(self, general: str) -> str:
+        """The line that people are told with this picture: the camera's own, or the general one."""
+        own = self.info.settings.notice
+        return general if own is None else own
+
     def emotion(self, face: Face) -> str:
         """The name of a face's label, also where it is uncertain."""
         return self.labels[face.label]
@@ -155,6 +168,8 @@ NAME = "name"
 """Column of tables, and key of JSON, for what people call the camera."""
 ANALYZED = "analyzed"
 """Column of tables, and key of JSON, for whether faces were searched in the frame."""
+ZONES = "zones"
+"""Key of JSON for the zones in which a face is."""
 
 
 def details(told: Mapping[str, Any]) -> list[float | None]:
@@ -177,6 +192,7 @@ def as_json(result: Result) -> dict[str, Any]:
     info = result.info
     faces = []
     for face in result.faces:
+        zones = result.zones(face)
         yaw, roll = (face.landmarks and yaw_roll(face.landmarks)) or (None, None)
         faces.append(
             {
@@ -193,6 +209,7 @@ def as_json(result: Result) -> dict[str, Any]:
                 "uncertain": face.uncertain,
                 "probabilities": _by_name(result.labels, face.probabilities),
                 "raw": _by_name(result.labels, face.raw),
+                **({} if zones is None else {ZONES: list(zones)}),
             }
         )
     return {

@@ -177,6 +177,10 @@ class Follower:
             landmarks=found.landmarks,
         )
 
+    def forget(self, camera: str) -> None:
+        """This camera is gone."""
+        self._lanes.pop(camera, None)
+
     # --- what a successor needs ------------------------------------------------------------------------------
 
     def state(self, camera: str) -> bytes:

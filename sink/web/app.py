@@ -1,5 +1,6 @@
 """The interface behind the page, and the page itself."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator
 from datetime import UTC, datetime
@@ -9,9 +10,11 @@ from fastapi import FastAPI, HTTPException, Path, Query, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
 from emotion_stream import __version__
+from emotion_stream.shared.errors import EmotionError
 from emotion_stream.sink.outputs.csv_table import as_csv
 from emotion_stream.sink.results.history import MOST_POINTS
 from emotion_stream.sink.results.output import Result, as_json
+from emotion_stream.sink.web.areas import Keep, told
 from emotion_stream.sink.web.flight import Flight, Flights
 from emotion_stream.sink.web.http.assets import Pages
 from emotion_stream.sink.web.http.paths import is_proxied
@@ -29,10 +32,11 @@ from emotion_stream.sink.web.live import (
     follow,
     written,
 )
-from emotion_stream.sink.web.model import CameraHistory, CameraStatus, RunStatus
+from emotion_stream.sink.web.model import Areas, CameraHistory, CameraStatus, RunStatus, Saved
 from emotion_stream.sink.web.pictures import SNAPSHOT_QUALITY, Gallery
 
-ABOUT = """What the page shows, for programs. Nothing here changes anything.
+ABOUT = """What the page shows, for programs. Nothing here changes anything, but for the areas of a camera where
+the run was started with `--editable`.
 
 Where a token is needed, send it as `Authorization: Bearer TOKEN` or as `?token=TOKEN`."""
 RECORDS = "application/octet-stream"
@@ -55,6 +59,7 @@ def make_app(
     seats: Seats,
     pages: Pages,
     root_path: str = "",
+    keep: Keep | None = None,
 ) -> FastAPI:
     """The application; all of it runs in one event loop.
 
@@ -62,6 +67,7 @@ def make_app(
         bell: gives that loop's bell.
         seats: for the streams that may be open at once.
         root_path: below which path a proxy serves all this, "" or "/path".
+        keep: saves the areas of a camera; None where nobody may.
     """
     app = FastAPI(
         title="Emotion Stream",
@@ -138,6 +144,25 @@ def make_app(
         known(camera)
         told = hub.histories.told(camera, start, end, points)
         return CameraHistory.model_validate(told or {"camera": camera})
+
+    @app.put("/api/areas", summary="Save the areas of a camera")
+    async def areas(
+        camera: Annotated[str, Query(description="name of a camera", max_length=64)], areas: Areas
+    ) -> Saved:
+        """The body is `Areas`, as JSON, in place of those that the settings file has now. They are in force
+        as soon as the producer has read the file again, a moment later. Only where the run was started with
+        `--editable`, which needs the token."""
+        known(camera)
+        if keep is None:
+            raise HTTPException(403, "areas are saved by a run that was started with --editable")
+        try:
+            ignore, zones = told(areas)
+        except ValueError as e:
+            raise HTTPException(422, str(e)) from e
+        try:
+            return Saved(file=await asyncio.to_thread(keep, camera, ignore, zones))
+        except EmotionError as e:
+            raise HTTPException(409, str(e)) from e
 
     @app.get("/api/events", response_class=Response, responses=_is(EVENTS), summary="Results as they come")
     async def events(camera: Cameras = None, fps: Fps = 30.0, viewer: Viewer = "") -> Response:

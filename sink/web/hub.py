@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
+from emotion_stream.shared.messages.areas import polygon_text
 from emotion_stream.shared.messages.signal import Signal
 from emotion_stream.shared.messages.types import FrameInfo, Mode
 from emotion_stream.sink.events.event import Event
 from emotion_stream.sink.results.history import Histories
 from emotion_stream.sink.results.monitor import Report
 from emotion_stream.sink.results.output import Image, Result
-from emotion_stream.sink.web.model import CameraStatus, KeptStatus, Latency, RunStatus
+from emotion_stream.sink.tracking.posters import Offer, Posters
+from emotion_stream.sink.web.model import CameraStatus, KeptStatus, Latency, Poster, RunStatus
 from emotion_stream.sink.web.timeline import Point, Timeline
 
 RECENT = 10.0
@@ -70,23 +72,34 @@ class Lane:
     told: int = 0
     ended: bool = False
     signal: Signal | None = None
+    offers: tuple[Offer, ...] = ()
+    place: int | None = None
     begun: float = field(default_factory=time.time)
     ended_at: float = 0.0
 
 
 class Hub:
-    """The newest results and pictures of all cameras. `cameras` are shown before their first frame comes, in this
-    order; others follow them by name."""
+    """The newest results and pictures of all cameras. `cameras` are shown before their first frame comes. Cameras
+    stand in the order that their producers tell, those without a place behind them by name. `posters` watches for
+    faces that never change; `editable`: whether viewers may save areas."""
 
-    def __init__(self, cameras: Sequence[str] = (), notice: str = "", clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        cameras: Sequence[str] = (),
+        notice: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        posters: Posters | None = None,
+        editable: bool = False,
+    ):
         self._clock = clock
         self._lock = threading.Lock()
-        self._lanes = {name: Lane(name) for name in cameras}
-        self._given = len(self._lanes)
+        self._lanes = {name: Lane(name, place=n) for n, name in enumerate(cameras)}
         self._kept: deque[Result] = deque()
         self._kept_faces = 0
         self._report: Report | None = None
         self.notice = notice
+        self._posters = posters
+        self._editable = editable
         self._watchers = 0
         self._asked_at = -math.inf
         self._labels: tuple[str, ...] = ()
@@ -112,8 +125,10 @@ class Hub:
         """Make this the newest of its camera; without an image, the last picture stays."""
         now = self._clock()
         failed = result.outcome.status != "ok"
+        offers = self._posters.see(result, image) if self._posters else None
         with self._lock:
             lane = self._lane(result.info.camera)
+            lane.offers = lane.offers if offers is None else offers
             self._hear(lane, now)
             lane.number += 1
             lane.frames += 1
@@ -158,11 +173,25 @@ class Hub:
         """Take note of how the pipeline does."""
         with self._lock:
             self._report = report
+            for name, signal in report.signals.items():
+                lane = self._lane(name)
+                lane.place = lane.place if signal.place is None else signal.place
             for name, lane in self._lanes.items():
                 if name in report.ended and not lane.ended:
                     lane.ended_at = time.time()
                 lane.ended = name in report.ended
                 lane.signal = report.signals.get(name, lane.signal)
+                if self._posters and lane.signal is not None and lane.signal.state == "frozen":
+                    self._posters.forget(name)  # everything stands still, not only posters
+                    lane.offers = ()
+        self.changed()
+
+    def let_go(self, camera: str) -> None:
+        """This camera is gone from the page. What it has shown lately can still be downloaded."""
+        with self._lock:
+            self._lanes.pop(camera, None)
+        if self._posters:
+            self._posters.forget(camera)
         self.changed()
 
     @property
@@ -195,8 +224,9 @@ class Hub:
         return self._lanes[camera]
 
     def _in_order(self) -> list[Lane]:
-        lanes = list(self._lanes.values())
-        return lanes[: self._given] + sorted(lanes[self._given :], key=lambda lane: lane.name)
+        return sorted(
+            self._lanes.values(), key=lambda lane: (math.inf if lane.place is None else lane.place, lane.name)
+        )
 
     def _hear(self, lane: Lane, now: float) -> None:
         gap = now - lane.heard_at
@@ -249,13 +279,16 @@ class Hub:
     def timeline(self, camera: str, age: int, closed: int) -> tuple[Timeline, list[Point]]:
         """The timeline of a camera, and its points since a viewer who has seen `closed` points of this `age`."""
         with self._lock:
-            timeline = self._lanes[camera].timeline
+            lane = self._lanes.get(camera)
+            timeline = lane.timeline if lane else Timeline()
             return timeline, timeline.since(age, closed)
 
     def events(self, camera: str, told: int) -> tuple[int, list[Event]]:
         """How many events a camera has had, and those since a viewer who has seen `told` of them."""
         with self._lock:
-            lane = self._lanes[camera]
+            lane = self._lanes.get(camera)
+            if lane is None:  # it has gone meanwhile
+                return told, []
             lacking = lane.told - told
             return lane.told, list(lane.events)[-lacking:] if lacking > 0 else []
 
@@ -283,6 +316,7 @@ class Hub:
                 dropped=sum(camera.dropped for camera in cameras),
                 viewers=self._watchers,
                 kept=_kept(report),
+                editable=self._editable,
                 cameras=cameras,
             )
 
@@ -311,6 +345,13 @@ class Hub:
             dropped=sum(lane.dropped.values()) + lane.missing,
             reasons={**lane.dropped, **({"missing": lane.missing} if lane.missing else {})},
             faces=len(lane.result.shown) if lane.result else 0,
+            ignore=[polygon_text(polygon) for polygon in info.settings.ignore] if info else [],
+            zones={name: polygon_text(polygon) for name, polygon in info.settings.zones} if info else {},
+            posters=[
+                Poster(track=offer.track, seconds=round(offer.seconds, 1), area=polygon_text(offer.area))
+                for offer in lane.offers
+            ],
+            notice=lane.result.notice("") if lane.result else "",
         )
 
 

@@ -101,6 +101,7 @@ def outlines(result: Result) -> list[dict[str, Any]]:
 class _Seen:
     """What a viewer has had of one camera."""
 
+    lane: Lane
     number: int = 0
     shot: int = 0
     due: float = 0.0
@@ -116,12 +117,25 @@ class _Follower:
     wish: Wish
     seen: dict[str, _Seen] = field(default_factory=dict)
 
+    def _of(self, lane: Lane) -> _Seen:
+        """What the viewer has had of a camera: nothing of one that has come back."""
+        seen = self.seen.get(lane.name)
+        if seen is None or seen.lane is not lane:
+            seen = self.seen[lane.name] = _Seen(lane)
+        return seen
+
+    @property
+    def forlorn(self) -> bool:
+        """Whether the only camera that the viewer wants has gone."""
+        wanted = self.wish.cameras
+        return self.wish.annotated is not None and bool(wanted) and not any(self.hub.find(name) for name in wanted)
+
     def due(self, now: float, over: bool) -> tuple[list[tuple[Lane, _Seen]], float]:
         """The cameras with news whose turn it is, and the seconds until the turn of the next."""
         found = []
         wait = STATUS_EVERY
         for lane in self.hub.lanes():
-            seen = self.seen.setdefault(lane.name, _Seen())
+            seen = self._of(lane)
             if not self.wish.includes(lane) or lane.number <= seen.number:
                 continue
             if over or now >= seen.due:
@@ -152,7 +166,7 @@ class _Follower:
         """How the run does, what is new on the timelines, and what has happened."""
         messages = [Message("status", self.hub.status().model_dump())]
         for lane in self.hub.lanes():
-            seen = self.seen.setdefault(lane.name, _Seen())
+            seen = self._of(lane)
             if not self.wish.includes(lane):
                 continue
             timeline, points = self.hub.timeline(lane.name, seen.age, seen.closed)
@@ -179,6 +193,8 @@ async def follow(
         hub.watch(1)
     try:
         while True:
+            if follower.forlorn:
+                return
             if hub.left:
                 yield Message("restart", {})
                 return

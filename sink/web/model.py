@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from emotion_stream.shared.messages.areas import MAX_AREAS
 from emotion_stream.shared.messages.signal import State
 
 
@@ -12,6 +13,27 @@ class Latency(BaseModel):
 
     p50: float | None
     p99: float | None
+
+
+class Areas(BaseModel):
+    """The areas of a camera, each as its corners, `X,Y X,Y X,Y ...`, in fractions of the picture."""
+
+    ignore: list[str] = Field([], max_length=MAX_AREAS, description="where faces are not looked for")
+    zones: dict[str, str] = Field({}, max_length=MAX_AREAS, description="areas with a name")
+
+
+class Saved(BaseModel):
+    """Where areas were saved."""
+
+    file: str
+
+
+class Poster(BaseModel):
+    """A face that may be a poster."""
+
+    track: int = Field(description="the face's number")
+    seconds: float = Field(description="for how long it has neither moved nor changed")
+    area: str = Field(description="an area around it, to be ignored")
 
 
 class CameraStatus(BaseModel):
@@ -38,6 +60,10 @@ class CameraStatus(BaseModel):
     dropped: int = Field(description="frames that were not shown")
     reasons: dict[str, int] = Field(description="why they were not")
     faces: int = Field(description="confirmed ones in the newest frame")
+    ignore: list[str] = Field(description="areas in which faces are not looked for, as in `Areas`")
+    zones: dict[str, str] = Field(description="areas with a name, as in `Areas`")
+    posters: list[Poster] = Field(description="faces that may be posters")
+    notice: str = Field("", description="a line of its own that people are told beside that of the run")
 
 
 class KeptStatus(BaseModel):
@@ -68,6 +94,7 @@ class RunStatus(BaseModel):
     dropped: int
     viewers: int = Field(description="how many look at live pictures")
     kept: KeptStatus | None = Field(None, description="what is kept of the results; nothing: they are not")
+    editable: bool = Field(description="whether `PUT /api/areas` saves areas")
     cameras: list[CameraStatus]
 
 

@@ -11,6 +11,8 @@ from emotion_stream.sink.events.event import Event
 from emotion_stream.sink.results.history import Histories
 from emotion_stream.sink.results.monitor import Report
 from emotion_stream.sink.results.output import Image, Result
+from emotion_stream.sink.tracking.posters import Posters
+from emotion_stream.sink.web.areas import keeper
 from emotion_stream.sink.web.http.address import Address, access, bind, settle, tell, untold, urls
 from emotion_stream.sink.web.hub import Hub
 from emotion_stream.sink.web.server import WebServer
@@ -51,10 +53,18 @@ class Web:
         sock = bind(address)
         self.address = replace(address, port=int(sock.getsockname()[1]))
         self.urls = urls(self.address, untold(given, options), options.web_published)
-        self._hub = Hub(cameras, notice)
+        keep = keeper(options.areas_file) if options.editable else None
+        posters = Posters(options.poster_after)
+        self._hub = Hub(cameras, notice, posters=posters, editable=options.editable)
         root_path = options.web_root_path.rstrip("/")
         self._server = WebServer(
-            self._hub, sock, access(options, self.address), options.web_viewers, root_path, words
+            self._hub,
+            sock,
+            access(options, self.address),
+            options.web_viewers,
+            root_path,
+            words,
+            keep,
         )
         self._alone = announce
         self._server.start()
@@ -81,6 +91,10 @@ class Web:
     def tell(self, event: Event) -> None:
         """Tell viewers of an event."""
         self._hub.tell(event)
+
+    def let_go(self, camera: str) -> None:
+        """Show this camera no more."""
+        self._hub.let_go(camera)
 
     def report(self, report: Report) -> None:
         """Tell viewers of backlog, rates and ended sources."""

@@ -45,7 +45,7 @@ def render(shot: Shot, width: int, annotated: Words | None, quality: int, notice
         if width and image.shape[1] > width:
             image, result = shrink(image, result, width)
         if annotated is not None:
-            image = annotate(image, result, notice=notice, words=annotated)
+            image = annotate(image, result, notice=result.notice(notice), words=annotated)
     ok, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:
         raise ValueError("the picture cannot be encoded")

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from emotion_stream.shared.words.words import Words, asked
 from emotion_stream.sink.web.app import make_app
+from emotion_stream.sink.web.areas import Keep
 from emotion_stream.sink.web.http.address import Access
 from emotion_stream.sink.web.http.assets import Pages
 from emotion_stream.sink.web.http.connections import Connection, Counts
@@ -44,15 +45,16 @@ class WebServer:
         viewers: int,
         root_path: str = "",
         words: Words | None = None,
+        keep: Keep | None = None,
     ) -> None:
-        """`words` is the language; None: that of each browser."""
+        """`words` is the language; None: that of each browser. `keep` saves areas; None: nobody may."""
         self._hub = hub
         self._socket = sock
         self._gallery = Gallery(hub.notice)
         self._bell: Bell | None = None
         pages = Pages(lambda accept: words or asked(accept))
         self._seats = Seats(viewers)
-        app = make_app(hub, self._gallery, self._own_bell, self._seats, pages, root_path)
+        app = make_app(hub, self._gallery, self._own_bell, self._seats, pages, root_path, keep)
         port = int(sock.getsockname()[1])
         connections = max(64, CONNECTIONS_EACH * viewers)
         protocol = partial(Connection, Counts(connections // 2))

@@ -79,6 +79,12 @@ class Window:
     def lost(self, camera: str, reason: str, count: int) -> None:
         """Nothing to do: the window tells of what it shows."""
 
+    def let_go(self, camera: str) -> None:
+        """Close the window of this camera."""
+        if not self._over:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self._pipe.send(camera)
+
     def report(self, report: Report) -> None:
         """Pass on how the cameras do, where that has changed."""
         signals = dict(report.signals)

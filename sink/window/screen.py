@@ -79,6 +79,11 @@ class Screen:
         except cv2.error:  # when the last window is closed, OpenCV takes its whole interface down
             return True
 
+    def close(self) -> None:
+        """Close it, if nobody has."""
+        if not self.closed:
+            cv2.destroyWindow(self._title)
+
     def show(self, view: Image) -> None:
         """Put a picture of this window's size into it; seen after the next `pressed`. Closed ones stay closed."""
         if not self.closed:

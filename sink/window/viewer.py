@@ -64,8 +64,8 @@ class Saved:
 
 
 Word = Ready | Ended | Saved
-Given = tuple[Result, Image | None] | dict[str, Signal] | None
-"""From the sink: a result and its picture, or how the cameras do; None ends it."""
+Given = tuple[Result, Image | None] | dict[str, Signal] | str | None
+"""From the sink: a result and its picture, how the cameras do, or the name of one that has gone; None ends it."""
 
 
 class Inbox:
@@ -77,6 +77,7 @@ class Inbox:
         self._shots: dict[str, Shot] = {}
         self._rates: dict[str, Rate] = {}
         self._over = False
+        self._gone: set[str] = set()
         self.signals: Mapping[str, Signal] = {}
         """How each camera does; replaced as a whole."""
         threading.Thread(target=self._fill, name="inbox", daemon=True).start()
@@ -91,6 +92,12 @@ class Inbox:
                 break
             if isinstance(given, dict):
                 self.signals = given
+                continue
+            if isinstance(given, str):
+                self.signals = {camera: told for camera, told in self.signals.items() if camera != given}
+                with self._news:
+                    self._gone.add(given)
+                    self._shots.pop(given, None)
                 continue
             result, image = given
             with self._news:
@@ -110,6 +117,12 @@ class Inbox:
                 self._news.wait(wait)
             shots, self._shots = self._shots, {}
             return shots
+
+    def gone(self) -> set[str]:
+        """The cameras that have gone since the last call."""
+        with self._news:
+            gone, self._gone = self._gone, set()
+            return gone
 
     @property
     def over(self) -> bool:
@@ -234,6 +247,9 @@ def show(pipe: "Connection[Word, Given]", notice: str = "", language: str = AUTO
     paused = False
     try:
         while not inbox.over:
+            for camera in inbox.gone():
+                if camera in views:
+                    views.pop(camera).screen.close()
             for camera, shot in inbox.take(0.0 if views else 0.5).items():
                 if camera in views:
                     views[camera].take(shot)

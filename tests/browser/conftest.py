@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.words.words import Words
 from emotion_stream.sink.results.monitor import Report
 from emotion_stream.sink.results.stats import Stats
 from emotion_stream.sink.web.http.address import Address
@@ -69,8 +70,14 @@ def show() -> Iterator[Show]:
     """Serves a page and feeds it."""
     feeds: list[Feed] = []
 
-    def start(*cameras: str, options: WebOptions | None = None, notice: str = "", rate: float = 3.0) -> Feed:
-        web = Web(Address(port=0), options or WebOptions(), cameras, notice)
+    def start(
+        *cameras: str,
+        options: WebOptions | None = None,
+        notice: str = "",
+        rate: float = 3.0,
+        words: Words | None = None,
+    ) -> Feed:
+        web = Web(Address(port=0), options or WebOptions(), cameras, notice, words)
         feeds.append(Feed(web, cameras, rate))
         return feeds[-1]
 

@@ -5,8 +5,10 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from emotion_stream.shared.messages.camera import CameraSettings
 from tests.browser.conftest import Show, until
 from tests.browser.test_page import address, pictures_seen, pytestmark  # noqa: F401
+from tests.support.web_feed import make_image, make_result
 
 SCREENS = [(768, 1024), (1440, 900), (1920, 1080), (2560, 1440)]
 USED = """() => [...document.querySelectorAll(".screen")].map(e => e.getBoundingClientRect())
@@ -221,3 +223,24 @@ def test_arrows_walk_through_the_grid(show: Show, page: Page) -> None:
     page.keyboard.press("ArrowUp")
     page.keyboard.press("ArrowLeft")
     assert focused() == ORDER[0]
+
+
+@pytest.mark.parametrize("count", [2, 9])
+def test_a_camera_tells_its_own_notice_below_its_picture(show: Show, page: Page, count: int) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    feed = show(*ORDER[:count], rate=0.01)
+    for name in ORDER[:count]:
+        own = CameraSettings(notice="Hier werden Emotionen erkannt" if name == "door" else None)
+        feed.web.write(make_result(0, name, settings=own), make_image())
+    page.goto(address(feed))
+    until(page, lambda: len(pictures_seen(page)) == count)
+    told = page.locator(".camera .notice:visible")
+    expect(told).to_have_text("Hier werden Emotionen erkannt")
+    expect(page.locator(".camera", has=page.locator(".notice:visible")).locator("h2")).to_have_text("door")
+    expect(page.locator("#notice")).to_be_hidden()
+    x, y, width, height = page.evaluate(RECTS, ".camera .notice")[0]
+    assert y + height <= 900
+    assert 10 < height < 40
+    middle = [x + width / 2, y + height / 2]
+    found = page.evaluate("([x, y]) => document.elementFromPoint(x, y).textContent", middle)
+    assert found == "Hier werden Emotionen erkannt", "nothing covers it"

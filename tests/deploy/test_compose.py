@@ -125,6 +125,9 @@ def test_the_whole_name_wins_then_the_short_one_then_the_default() -> None:
     settle = start.settle
     assert settle({}, defaults)[0] == {"EMOTION_SOURCE": "sample", "EMOTION_MODE": "live"}
     assert settle({"SOURCE": "0"}, defaults)[0]["EMOTION_SOURCE"] == "0"
+    tables = {"EMOTION_CAMERAS_FILE": "/media/cameras.toml"}
+    assert settle(tables, defaults)[0] == {**tables, "EMOTION_MODE": "live"}, "the file names what to play"
+    assert settle({**tables, "SOURCE": "hall=0"}, defaults)[0]["EMOTION_SOURCE"] == "hall=0"
     assert settle({"EMOTION_SOURCE": "1"}, defaults) == ({"EMOTION_SOURCE": "1", "EMOTION_MODE": "live"}, [])
     environment, lines = settle({"SOURCE": "0", "EMOTION_SOURCE": "1", "MODE": "", "EMOTION_FPS": ""}, defaults)
     assert environment["EMOTION_SOURCE"] == "1"

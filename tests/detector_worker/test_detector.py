@@ -1,5 +1,6 @@
 """Both detectors on real pictures, on pictures made to be difficult, and on bytes that are no picture."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from emotion_stream.detector_worker.crop import crop_face, upright
 from emotion_stream.detector_worker.detector import Detector
 from emotion_stream.detector_worker.haar.cascade import FaceFinder, suppress
 from emotion_stream.shared.errors import UsageError
+from emotion_stream.shared.messages import jpeg as jpegs
 from emotion_stream.shared.messages.codec import decode_detections, encode_detections
 from emotion_stream.shared.messages.jpeg import GrayJpeg, JpegError, check_jpeg, decode_jpeg
 from emotion_stream.shared.messages.types import Box, Detections, Frame, ModelSpec, Outcome
@@ -187,6 +189,34 @@ def test_bad_pictures_are_errors_and_leave_the_good_ones_alone(detector: Detecto
     for result in results[1:-1]:
         assert result.outcome.status == "error"
         assert "cannot be decoded" in str(result.outcome.reason)
+
+
+def test_frames_of_a_batch_are_decoded_ahead_with_the_same_results(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = [frame_of(encode(image)) for image in sample_frames()[84:87]]
+    batch = [*good[:2], frame_of(b"no picture"), good[2]]
+    alone = [detector.process([frame])[0] for frame in batch]
+    threads: list[str] = []
+
+    def noted(data: bytes, flags: int) -> Image:
+        threads.append(threading.current_thread().name)
+        return decoded(data, flags)
+
+    decoded = jpegs._decode
+    monkeypatch.setattr(jpegs, "_decode", noted)
+    assert detector.process(batch) == alone
+    assert [result.outcome.status for result in alone] == ["ok", "ok", "error", "ok"]
+    assert sum(name.startswith("decode") for name in threads) == 2  # all good ones but the first
+
+
+def test_frames_of_a_video_show_the_same_in_one_batch_and_one_by_one(detector: Detector) -> None:
+    frames = [frame_of(encode(image)) for image in sample_frames()[80:96]]
+    frames = [replace(f, info=replace(f.info, seq=n, media_time=n / 25)) for n, f in enumerate(frames)]
+    together, alone = Hints(), Hints()
+    in_batches = [r for n in range(0, 16, 8) for r in detector.process_hinted(frames[n : n + 8], together)]
+    assert in_batches == [r for frame in frames for r in detector.process_hinted([frame], alone)]
+    assert together == alone
 
 
 def test_picture_of_another_size_than_announced_is_an_error(detector: Detector) -> None:

@@ -15,6 +15,7 @@ from emotion_stream.detector_worker.detector import Detector
 from emotion_stream.detector_worker.haar.cascade import LARGE
 from emotion_stream.detector_worker.haar.memory import Known, Memory
 from emotion_stream.shared.errors import DecodeError
+from emotion_stream.shared.messages.camera import CameraSettings, pack, unpack
 from emotion_stream.shared.messages.codec import (
     decode_detections,
     decode_emotions,
@@ -36,6 +37,7 @@ from emotion_stream.shared.messages.types import (
     Outcome,
     Prediction,
 )
+from emotion_stream.shared.settings.cameras import tuned
 from emotion_stream.shared.settings.options import DetectorOptions
 from emotion_stream.shared.streams import hints
 from emotion_stream.shared.streams.progress import Progress
@@ -48,6 +50,8 @@ INFO = FrameInfo("hall-1", "clip ü.mp4", "run1", 7, 1_795_000_000.125, 0.28, 64
 SMALL = replace(INFO, seq=8, media_time=0.32, width=64, height=36)
 SPEC = ModelSpec("fer-1", 4, 0.1)
 LABELLED = tuple(Prediction(Box(40 * n, n, 30, 30), 0.5, (0.25, 0.75)) for n in range(5))
+AREA = (0.0, 0.0), (0.3, 0.0), (0.3, 0.4)
+OWN = CameraSettings(min_face=0.1, blur_faces=True, notice="ü", ignore=(AREA,), zones=(("door", AREA),))
 RULES = following("2/3", 0.3, "auto")
 SLOWEST = 1.0
 """Seconds of processor time that no input may take."""
@@ -78,6 +82,8 @@ def corpus() -> list[bytes]:
     return [
         *(path.read_bytes() for path in sorted(DATA.glob("*-v1.bin"))),
         encode_frame(Frame(still, b""))[b"h"],
+        encode_frame(Frame(replace(still, settings=OWN), b""))[b"h"],
+        pack(OWN),
         encode_frame(Frame(INFO, b"", outcome=Outcome.error("x" * 200)))[b"h"],
         encode_detections(Detections(still, "1-1", SPEC, faces))[b"m"],
         encode_detections(Detections(INFO, "1-1", SPEC, (), Outcome.dropped("stale")))[b"m"],
@@ -90,6 +96,13 @@ def corpus() -> list[bytes]:
 
 def _frame(data: bytes) -> None:
     decode_frame({b"h": data, b"j": b""}, "1-1")
+
+
+def _settings(data: bytes) -> None:
+    """Whatever is taken for settings can be applied, and sent on."""
+    found = unpack(data)
+    tuned(DetectorOptions(), found)
+    assert unpack(pack(found)) == found
 
 
 def _detections(data: bytes) -> None:
@@ -154,6 +167,7 @@ DECODERS: Mapping[str, Callable[[bytes], object]] = {
     "detections": _detections,
     "emotions": _emotions,
     "salvage": _salvage,
+    "settings": _settings,
     "progress": _progress,
     "statistics": Stats.from_bytes,
     "memory": _memory,

@@ -1,6 +1,7 @@
 """JPEGs as cameras, phones and web pages write them: what a decoder reads is accepted, and nothing else."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -92,3 +93,20 @@ def test_junk_without_end_takes_no_time(filler: bytes) -> None:
     with pytest.raises(JpegError):
         check_jpeg(b"\xff\xd8\xff" + filler * 4_000_000)
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("begun", [1, 2, 4, 8])
+def test_what_another_thread_began_to_decode_changes_no_pixel(begun: int) -> None:
+    jpeg, alone = GrayJpeg(PLAIN), GrayJpeg(PLAIN)
+    with ThreadPoolExecutor(1) as thread:
+        jpeg.begin(thread, begun)
+        for wanted in (2, 4, 1):
+            assert np.array_equal(jpeg.reduced(wanted), alone.reduced(wanted))
+
+
+def test_what_another_thread_cannot_decode_is_told_to_who_wants_it() -> None:
+    damaged = GrayJpeg(PLAIN[:2] + PLAIN[PLAIN.index(b"\xff\xc0") :])  # without its tables
+    with ThreadPoolExecutor(1) as thread:
+        damaged.begin(thread, 1)
+        with pytest.raises(JpegError):
+            damaged.reduced(1)

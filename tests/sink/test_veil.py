@@ -69,7 +69,7 @@ def covered(box: Box, boxes: Sequence[Box]) -> float:
 
 
 def test_a_face_that_is_found_late_is_hidden_along_its_way() -> None:
-    veil = Veil(0.0)
+    veil = Veil(delay=0.0)
     for n in range(60):
         found = [face_at(n)] if n >= ENTERS + 18 else []  # the detector needs all of it, and some time
         put(veil, message(n, found), frame(n))
@@ -85,7 +85,7 @@ def test_a_face_that_is_found_late_is_hidden_along_its_way() -> None:
 
 
 def test_a_face_that_is_missed_for_a_while_stays_hidden_where_it_is() -> None:
-    veil = Veil(0.0)
+    veil = Veil(delay=0.0)
     for n in range(40, 65):
         put(veil, message(n, [face_at(n)] if n < 45 else []), frame(n))
     for item in veil.due(0.0, all_of_them=True):
@@ -95,7 +95,7 @@ def test_a_face_that_is_missed_for_a_while_stays_hidden_where_it_is() -> None:
 
 
 def test_lossless_frames_wait_for_those_behind_them_and_no_longer_than_they_must() -> None:
-    veil = Veil(0.0)
+    veil = Veil(delay=0.0)
     for n in range(LOOK_FRAMES):
         put(veil, message(n, []))
         assert veil.due(0.0) == []
@@ -116,7 +116,7 @@ def test_lossless_frames_wait_for_those_behind_them_and_no_longer_than_they_must
 
 def test_live_frames_wait_for_the_delay() -> None:
     for delay, held in ((0.0, 0), (0.5, 1)):
-        veil = Veil(delay)
+        veil = Veil(delay=delay)
         put(veil, message(0, [], "live"), now=10.0)
         put(veil, message(1, [], "live"), now=10.2)
         assert len(veil.due(10.6)) == 2 - held
@@ -124,7 +124,7 @@ def test_live_frames_wait_for_the_delay() -> None:
 
 
 def test_a_still_waits_for_nothing_and_what_comes_between_keeps_its_place() -> None:
-    veil = Veil(1.0)
+    veil = Veil(delay=1.0)
     put(veil, message(0, [], still=True))
     assert len(veil.due(0.0)) == 1
     put(veil, message(1, []))

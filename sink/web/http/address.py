@@ -102,7 +102,11 @@ def settle(options: WebOptions, address: Address) -> WebOptions:
             f"--web-token: at least {SHORTEST_TOKEN} letters, digits, '-', '_', '.' or '~';"
             " without one, a good one is made"
         )
-    if token or options.web_open_to_anyone or address.is_loopback:
+    if options.editable and options.web_open_to_anyone:
+        raise UsageError("--editable needs a token: leave --web-open-to-anyone away")
+    if options.editable and not options.areas_file:
+        raise UsageError("--editable saves areas in the settings file: name one with --config or --cameras-file")
+    if token or options.web_open_to_anyone or (address.is_loopback and not options.editable):
         return options
     return replace(options, web_token=secrets.token_urlsafe(24))
 

@@ -17,7 +17,7 @@ from emotion_stream.shared.words.words import Words
 WHAT_IS_WRONG = b"<!-- what is wrong -->"
 PAGES = ".html"
 """What is served in the viewer's language."""
-ON_PAGES = ("emotions", "states", "units", "page", "kept", "camera", "skipped", "timeline", "docs")
+ON_PAGES = ("emotions", "states", "units", "page", "kept", "camera", "areas", "skipped", "timeline", "docs")
 """The sections of words that scripts use."""
 _PLACE = re.compile(rb"\{\{(\w+(?:\.\w+)?)\}\}")
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}

@@ -34,6 +34,8 @@ PICTURES = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame
 """The policy of pictures: browsers style the page they show a picture on by themselves."""
 OPEN_PATHS = ("/healthz", "/static/")
 """What needs no token: it tells nothing that is not public anyway."""
+MOST_BODY = 64 * 1024
+"""Bytes of what is sent here at the most: sixteen areas of 32 corners, twice."""
 REQUESTS = 100.0, 400.0
 """Requests per second and client, and how many at once."""
 WRONG_TOKENS = 0.2, 10.0
@@ -146,6 +148,11 @@ class Guard:
             return problem(421, "not served under this name: --web-host NAME allows one")
         if is_foreign(headers):
             return problem(403, "pages of other sites may not ask")
+        length = headers.get("content-length", "0")
+        if "transfer-encoding" in headers or not length.isdecimal() or int(length) > MOST_BODY:
+            return problem(
+                413, f"what is sent may have {MOST_BODY} bytes, and says how many", {"Connection": "close"}
+            )
         if self._root and scope["path"] == self._root:
             return Response(status_code=308, headers={"Location": f"{self._root}/"})
         if not self._access.token or scope["path"].startswith(OPEN_PATHS):
@@ -178,7 +185,7 @@ class Guard:
     def _exchange(self, rest: list[tuple[str, str]]) -> Response:
         """Back to the page, without the token in its address."""
         response = Response(status_code=303, headers={"Location": f"./?{urlencode(rest)}" if rest else "./"})
-        # Lax: a link from elsewhere opens the page; nothing here changes anything, so that does no harm.
+        # Lax: a link from elsewhere opens the page. What changes something is no link, and gets no cookie then.
         response.set_cookie(
             self._cookie, self._access.token, httponly=True, samesite="lax", path=self._root or "/"
         )

@@ -109,3 +109,20 @@ def test_the_broker_of_compose_starts_with_its_settings_and_keeps_what_is_retain
         with mosquitto.ear() as ear:
             until(lambda: len(announced(ear.heard)) == 3 and ear.on("emotion/status"))
         assert ear.on("emotion/status")[-1].payload == "offline"
+
+
+def test_a_camera_that_was_let_go_is_withdrawn_and_one_that_came_later_stays(tmp_path: Path) -> None:
+    both = {"hall": "Hall", "yard": "Yard"}
+    with broker(tmp_path) as mosquitto, telling(mosquitto, EventOptions(), cameras=both) as mqtt:
+        mqtt.write(make_result(camera="door"), None)
+        until(lambda: mqtt._announced.keys() == {"hall", "yard", "door"} and not mqtt._waits())
+        mqtt.let_go("hall")
+        until(lambda: not mqtt._withdrawn and not mqtt._waits())
+        mosquitto.kill()  # whoever connects again hears what is retained, and must not withdraw what is there
+        mosquitto.start()
+        until(lambda: mqtt._connected and mqtt._announced.keys() == {"yard", "door"} and not mqtt._waits())
+        with mosquitto.ear() as ear:
+            until(lambda: len(announced(ear.heard)) == 6)
+        assert {told["device"]["name"] for told in announced(ear.heard).values()} == {"Yard", "door"}
+        mqtt.write(make_result(camera="hall"), None)  # it is back
+        until(lambda: "hall" in mqtt._announced)

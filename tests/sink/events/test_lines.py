@@ -144,9 +144,7 @@ def test_secrets_are_hidden_where_settings_are_told(caplog: pytest.LogCaptureFix
 
 
 def test_addresses_are_hidden_where_settings_are_told() -> None:
-    from emotion_stream.shared.settings.cli import _shown
+    from emotion_stream.shared.settings.cli import shown
 
     outputs = ("jsonl=a", "webhook=https://hooks.example.com/services/SECRET?x=y", "mqtt://me:SECRET@host/home")
-    assert (
-        _shown("output", outputs) == "output=jsonl=a webhook=https://hooks.example.com/*** mqtt://me:***@host/home"
-    )
+    assert shown("output", outputs) == "jsonl=a webhook=https://hooks.example.com/*** mqtt://me:***@host/home"

@@ -101,7 +101,7 @@ def test_page_and_its_files(serve: Serve) -> None:
     for name in re.findall(r'(?:src|href)="(static/[^"]+)"', page):
         assert client.get(f"/{name}")[0] == 200, name
     assert not re.search(r"""(?:src|href|action)=["']/""", page)  # it may lie below any path
-    assert not re.search(r"<script(?![^>]*src=)|<style| style=| on[a-z]+=", page)
+    assert not re.search(r"<script(?![^>]*(?:src=|type=.application/json))|<style| style=| on[a-z]+=", page)
     assert "http://" not in page
     assert "https://" not in page
 
@@ -404,3 +404,33 @@ def test_only_confirmed_faces_count() -> None:
     assert list(timeline.points) == [(100.0, HAPPY)]
     hub.show(result, None)
     assert hub.status().cameras[0].faces == 1
+
+
+def test_cameras_come_and_go(serve: Serve) -> None:
+    web = serve("hall", "yard")
+    client = Client(web)
+
+    def report(*names: str) -> None:
+        signals = {name: Signal("live", None, time.time(), "rtsp://x", place=n) for n, name in enumerate(names)}
+        web.report(Report(Stats(), 0.0, frozenset(), signals))
+
+    def names() -> list[str]:
+        return [camera["name"] for camera in client.json("/api/cameras")]
+
+    for name in ("hall", "yard"):
+        web.write(make_result(0, name), make_image())
+    report("door", "hall", "yard")
+    assert names() == ["door", "hall", "yard"], "in the order of the settings, also before its first picture"
+    assert client.json("/api/cameras")[0]["state"] == "waiting"
+    pictures = client.open("/stream/hall.mjpg")
+    assert pictures.read(100)
+    results = events(client.open("/api/events?camera=hall"))
+    assert next(results)[0] == "status"
+    web.let_go("hall")
+    report("yard", "door")
+    assert names() == ["yard", "door"]
+    assert client.get("/snapshot/hall.jpg")[0] == client.get("/api/history?camera=hall")[0] == 404
+    pictures.read()  # it ends
+    web.write(make_result(0, "hall"), make_image())  # it is back, and numbered anew
+    assert any(kind == "result" and told["seq"] == 0 for kind, told in results)
+    assert names() == ["yard", "door", "hall"]

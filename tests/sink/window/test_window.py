@@ -98,6 +98,27 @@ def test_a_window_shows_picture_and_bars_at_any_size(display: Display, feed: Fee
         until(lambda view=view: bool(feed.give()) and shows(display, window, view))  # type: ignore[misc]
 
 
+def test_the_window_of_a_camera_that_has_gone_closes_and_opens_again(display: Display, feed: Feed) -> None:
+    for camera in ("hall", "yard"):
+        feed.give(camera)
+        window_of(display, camera)
+    feed.window.let_go("hall")
+    until(lambda: not display.windows("^hall - "))
+    assert display.windows("^yard - ")
+    feed.give("hall")
+    window_of(display, "hall")
+    lost = Signal("lost", "refused", time.time(), "rtsp://x")
+    feed.window.report(Report(Stats(), 0.0, (), {"hall": lost}))
+    for camera in ("hall", "yard"):
+        feed.window.let_go(camera)
+    until(lambda: not display.windows())
+    time.sleep(0.2)
+    assert not display.windows(), "what was told of it before is out of date"
+    feed.give("yard")  # nobody has closed anything: the run goes on
+    window_of(display, "yard")
+    assert not feed.ended.is_set()
+
+
 def test_qt_uses_the_part_of_xlib_that_fits_this_machines_xlib(display: Display) -> None:
     """With the wheel's own part, a window on a busy machine stays black: Xlib takes away that it was mapped."""
     code = """

@@ -1,12 +1,18 @@
 // One camera: its picture, its faces, its timeline, and how it does.
 
 import { Chart } from "./chart.js";
+import { Editor, save } from "./editor.js";
 import { milliseconds, rate, seconds } from "./emotions.js";
 import { Faces } from "./faces.js";
 import { History } from "./history.js";
 import { number, say } from "./language.js";
+import { Layer } from "./layer.js";
 import { Overlay } from "./overlay.js";
+import { Posters } from "./posters.js";
+import { areasOf, toldOf } from "./shapes.js";
 import { lasting, nameOf, nobody, skipped, stateOf, veil } from "./words.js";
+
+const EXPECTED_MS = 10000; // until saved areas must have come with pictures; else they are not in force
 
 export class Camera extends EventTarget {
   name;
@@ -25,8 +31,13 @@ export class Camera extends EventTarget {
   #loading = false;
   #blob = null;
   #paused = false;
+  #layer;
+  #editor;
+  #posters;
+  #expected = null;
 
-  constructor(name, switches) {
+  /** `tell` tells screen readers. */
+  constructor(name, switches, tell) {
     super();
     this.name = name;
     this.root = document.getElementById("camera").content.firstElementChild.cloneNode(true);
@@ -52,8 +63,63 @@ export class Camera extends EventTarget {
     on(".enlarge", () => this.#tell("enlarge"), "camera.enlarge");
     on(".full", () => this.#tell("full"), "camera.full");
     on(".more", () => this.#tell("more"));
+    on(".edit", () => this.edit(), "areas.edit");
+    this.#drawAreas(tell);
     this.#find(".screen").addEventListener("dblclick", () => this.#tell("enlarge"));
     this.#veil();
+  }
+
+  /** What is ignored, zones, and offers to ignore what does not move. */
+  #drawAreas(tell) {
+    this.#layer = new Layer(this.#find(".areas"));
+    this.#editor = new Editor(this.name, this.#layer, this.#find(".editor"), tell);
+    this.#posters = new Posters(this.name, this.#find(".poster"));
+    const editing = (yes) => {
+      this.root.classList.toggle("editing", yes);
+      this.#find(".edit").setAttribute("aria-pressed", String(yes));
+    };
+    this.#editor.addEventListener("open", () => editing(true));
+    this.#editor.addEventListener("close", () => {
+      editing(false);
+      this.#showAreas();
+      this.#find(".edit").focus();
+    });
+    this.#editor.addEventListener("saved", ({ detail }) => this.#expect(detail));
+    this.#posters.addEventListener("ignore", async ({ detail: text }) => {
+      const told = toldOf(areasOf(this.#status));
+      told.ignore.push(text);
+      if (!this.#status.editable) {
+        this.#tell("alone");
+        this.#posters.forget(text);
+        this.#editor.open(areasOf(this.#status), false, areasOf({ ignore: [text] }));
+        return;
+      }
+      const { wrong } = await save(this.name, told);
+      tell(wrong ?? say("areas.poster_ignored"));
+      if (wrong) this.#posters.say(wrong);
+      else {
+        this.#posters.forget(text);
+        this.#expect(told);
+        this.#showAreas();
+      }
+    });
+  }
+
+  /** What was saved is shown at once, and comes with the pictures a moment later. */
+  #expect(areas) {
+    this.#expected = { areas, until: performance.now() + EXPECTED_MS };
+    Object.assign(this.#status, areas);
+  }
+
+  /** Draw areas, or end that. */
+  edit() {
+    if (this.#editor.isOpen) this.#editor.close();
+    else if (this.#status) this.#editor.open(areasOf(this.#status), this.#status.editable);
+  }
+
+  #showAreas() {
+    if (this.#editor.isOpen || !this.#status) return;
+    this.#layer.show(areasOf(this.#status), this.#status.width, this.#status.height);
   }
 
   #tell(kind) {
@@ -127,16 +193,21 @@ export class Camera extends EventTarget {
   /** How the camera does, as the server tells once a second. Returns whether its state is another one. */
   status(status) {
     this.#status = status;
+    if (this.#expected && performance.now() < this.#expected.until) Object.assign(status, this.#expected.areas);
     this.#statusAt = performance.now();
     const state = stateOf(status);
     const other = state !== this.state;
     this.state = state;
     this.#find("h2").textContent = status.display_name;
     if (status.source) this.#find("h2").title = status.source;
+    this.#find(".notice").textContent = status.notice;
+    this.#find(".notice").hidden = !status.notice;
     if (status.width) this.#find(".screen").style.setProperty("--aspect", `${status.width} / ${status.height}`);
     if (this.#isTroubled) this.#faces.clear();
     this.#faces.say(nobody(state, status.frames > 0));
     this.#figures(status);
+    this.#showAreas();
+    this.#posters.show(status.posters ?? []);
     this.#veil();
     this.tick();
     if (other) this.#overlay.draw(); // the words over it have another width
@@ -230,7 +301,10 @@ export class Camera extends EventTarget {
   enlarged(yes) {
     this.root.classList.toggle("large", yes);
     this.#faces.alone(yes);
-    if (!yes) this.#history.show("live");
+    if (!yes) {
+      this.#history.show("live");
+      this.#editor.close();
+    }
     this.#find(".enlarge").setAttribute("aria-pressed", String(yes));
   }
 

@@ -31,10 +31,12 @@ stream.addEventListener("status", ({ detail: status }) => {
     legend();
   }
   order = status.cameras.map(({ name }) => name);
+  for (const name of cameras.keys()) if (!order.includes(name)) remove(name);
   for (const each of status.cameras) {
     const camera = cameras.get(each.name) ?? add(each.name);
-    if (camera.status(each) && camera.state !== "waiting") tell(say("page.told", { name: each.display_name, state: nameOf(camera.state) }));
+    if (camera.status({ ...each, editable: status.editable }) && camera.state !== "waiting") tell(say("page.told", { name: each.display_name, state: nameOf(camera.state) }));
   }
+  arrangeAnew();
   const { state: worst, text, why } = overall(status.cameras);
   const moves = status.cameras.some(({ name }) => cameras.get(name).state === "live");
   $("fps").textContent = moves ? rate(status.fps) : "–";
@@ -121,19 +123,50 @@ async function lookForNext() {
 // --- cameras ------------------------------------------------------------------------------------------------------
 
 function add(name) {
-  const camera = new Camera(name, switches);
+  const camera = new Camera(name, switches, tell);
   cameras.set(name, camera);
   const after = order.slice(order.indexOf(name) + 1).find((other) => cameras.has(other));
   $("cameras").insertBefore(camera.root, after ? cameras.get(after).root : null);
   $("empty").hidden = true;
   camera.addEventListener("enlarge", () => (large === camera ? leave() : visit(camera)));
   camera.addEventListener("more", () => (large === camera ? camera.root.querySelector(".faces").scrollBy({ top: 200, left: 200 }) : visit(camera)));
+  camera.addEventListener("alone", () => large !== camera && cameras.size > 1 && visit(camera));
   camera.addEventListener("full", fullScreen);
   camera.pause(paused);
   watcher.observe(camera.root);
   if (named() === name) enlarge(camera, false);
   fit();
   return camera;
+}
+
+/** A camera that is no more: the address of one that filled the window leads back to all. */
+function remove(name) {
+  const camera = cameras.get(name);
+  const focused = camera.root.contains(document.activeElement);
+  if (large === camera) {
+    if (document.fullscreenElement) document.exitFullscreen();
+    history.replaceState(null, "", location.pathname + location.search);
+    enlarge(null, false);
+  }
+  cameras.delete(name);
+  inView.delete(name);
+  fresh.delete(name);
+  watcher.unobserve(camera.root);
+  camera.root.remove();
+  $("empty").hidden = cameras.size > 0;
+  if (focused) $("cameras").focus();
+  tell(`Camera ${camera.name}: removed`);
+  fit();
+}
+
+/** Put the cameras into the order that the server tells, where it has become another one. */
+function arrangeAnew() {
+  const roots = order.map((name) => cameras.get(name).root);
+  if (roots.every((root, n) => $("cameras").children[n] === root)) return;
+  const focused = document.activeElement;
+  $("cameras").append(...roots);
+  if (document.activeElement !== focused) focused.focus({ preventScroll: true });
+  fit();
 }
 
 /** All cameras as they stand on the page. */
@@ -331,6 +364,10 @@ function redraw() {
   for (const camera of cameras.values()) camera.redraw(labels);
 }
 
+const showAreas = () => $("cameras").classList.toggle("no-areas", !switches.now.areas);
+switches.addEventListener("change", showAreas);
+showAreas();
+
 // --- what people do -----------------------------------------------------------------------------------------------
 
 const MENUS = ["download", "overlays"];
@@ -349,6 +386,8 @@ const KEYS = {
   l: () => switches.toggle("labels"),
   p: () => switches.toggle("percentages"),
   m: () => switches.toggle("landmarks"),
+  a: () => switches.toggle("areas"),
+  e: () => (large ?? (cameras.size === 1 && chosen()))?.edit?.(),
   t: changeTheme,
   "?": () => $("keys").showModal(),
   ArrowLeft: () => walk(-1),

@@ -1,7 +1,7 @@
 // What is drawn over the pictures, as the viewer wants it; remembered by the browser.
 
 const KEY = "shown";
-const USUAL = { boxes: true, labels: true, percentages: true, landmarks: false, paths: false };
+const USUAL = { boxes: true, labels: true, percentages: true, landmarks: false, paths: false, areas: true };
 
 export class Switches extends EventTarget {
   now = { ...USUAL };
