@@ -8,9 +8,11 @@ from pathlib import Path
 
 from emotion_stream.producer.sources.spec import SourceSpec
 from emotion_stream.shared.claims import Claim, Source
+from emotion_stream.shared.errors import UsageError
 from emotion_stream.shared.messages.manifest import model_directory
 from emotion_stream.shared.settings.cli import Values
 from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
     CommandOptions,
@@ -21,7 +23,9 @@ from emotion_stream.shared.settings.options import (
     ServerOptions,
     SinkOptions,
 )
-from emotion_stream.sink.claims import claims
+from emotion_stream.sink.claims import FOLDERS, OURS, claims, split
+from emotion_stream.sink.retention.naming import may_go
+from emotion_stream.sink.retention.rules import rules
 
 PAGE_MARK = b"Emotion Stream</title>"
 """Stands at the head of every report."""
@@ -74,6 +78,24 @@ def claims_of_run(values: Values, cameras: Sequence[str]) -> list[Claim]:
     if options.summary_json is not None:
         found.append(Claim(Path(options.summary_json), f"--summary-json {options.summary_json}", is_summary))
     return found
+
+
+def check_kept(values: Values, sources: Sequence[Source]) -> None:
+    """Refuse to read what the run would remove when it is too old.
+
+    Raises:
+        UsageError: a source lies where an output keeps its results in order.
+    """
+    if rules(build(KeepOptions, values)) is None:
+        return
+    for spec in build(SinkOptions, values).output:
+        kind, target = split(spec)
+        for source in sources:
+            if kind in (*OURS, *FOLDERS) and may_go(kind, Path(target), source.path):
+                raise UsageError(
+                    f"output {spec}: {source.path} is read, and would be removed when it is too old:"
+                    " choose another file, or leave out --keep"
+                )
 
 
 def report_claim(path: Path, by: str) -> Claim:

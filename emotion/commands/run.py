@@ -13,7 +13,7 @@ from pathlib import Path
 from emotion_stream.emotion.runner.hosts import check_hosts
 from emotion_stream.emotion.runner.launch import Launch
 from emotion_stream.emotion.runner.summary import CLEAR, text_summary
-from emotion_stream.emotion.written import claims_of_run, settings_of, sources_of
+from emotion_stream.emotion.written import check_kept, claims_of_run, settings_of, sources_of
 from emotion_stream.producer.sources.spec import plan
 from emotion_stream.shared.claims import check
 from emotion_stream.shared.errors import EmotionError
@@ -92,6 +92,7 @@ def run(values: Values) -> None:
     options = build(RunOptions, values)
     _, specs = plan(build(ProducerOptions, values), cameras_of(values))
     claims = claims_of_run(values, [spec.name for spec in specs])
+    check_kept(values, sources_of(specs))
     check([*sources_of(specs), *settings_of(values)], claims, force=build(WriteOptions, values).force)
     check_hosts(specs)
     with hold(claims), _state_directory(options.state) as directory:

@@ -93,6 +93,9 @@ class KeptSqlite(Sqlite):
             self._smaller = False
             self._one("PRAGMA wal_checkpoint(PASSIVE)")
 
+    def let_go(self, camera: str) -> None:
+        """Its rows stay until they are too old."""
+
     def stop(self) -> None:
         """What is committed can be read."""
         self.forget()

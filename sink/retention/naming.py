@@ -1,4 +1,4 @@
-"""The names of files that roll over: `results-hall-2026-11-29.jsonl`, `shots/2026-11-29/hall/`. Pure.
+"""The names of files that roll over: `results-hall-2026-11-29.jsonl`, `shots/2026-11-29/hall/`.
 
 A label tells when a file begins, in UTC, as finely as its period needs; a file that follows within the same
 period is numbered: `results-hall-2026-11-29.002.jsonl`. A camera's name may hold what a label holds, so names are
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from emotion_stream.sink.claims import FOLDERS
 from emotion_stream.sink.retention.rules import DAY
 
 _LABEL = r"(?P<label>[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}(?:[0-9]{2}(?:[0-9]{2})?)?)?)"
@@ -77,6 +78,23 @@ def read_file(target: Path, name: str) -> Name | None:
 def read_folder(name: str) -> Name | None:
     """The same for a folder of a period."""
     return _read(_FOLDER.fullmatch(name))
+
+
+def is_named_so(kind: str, target: Path, name: str) -> bool:
+    """Whether a file beside the one that the user named is called as one that rolled over, or as what was written
+    before files did. Pure."""
+    if name == target.name or read_file(target, name) is not None:
+        return True
+    starts = f"{target.stem}-", f"{target.stem}."
+    return kind == "video" and name.startswith(starts) and name.endswith(target.suffix)
+
+
+def may_go(kind: str, target: Path, path: Path) -> bool:
+    """Whether a file or folder lies where this output looks for results that are too old."""
+    path, target = path.resolve(), target.resolve()
+    if kind in FOLDERS:
+        return path.is_relative_to(target)
+    return path.parent == target.parent and is_named_so(kind, target, path.name)
 
 
 def _read(match: "re.Match[str] | None") -> Name | None:

@@ -155,15 +155,8 @@ class Shelf:
 
     def _files(self) -> Iterator[Path]:
         for path in sorted(self.target.absolute().parent.iterdir()):
-            if self._is_named_so(path.name) and self.is_ours(path):
+            if naming.is_named_so(self.kind, self.target, path.name) and self.is_ours(path):
                 yield self.target.parent / path.name
-
-    def _is_named_so(self, name: str) -> bool:
-        """Whether it is named as a file that rolled over, or as what was written before files did."""
-        if name == self.target.name or naming.read_file(self.target, name) is not None:
-            return True
-        starts = f"{self.target.stem}-", f"{self.target.stem}."
-        return self.kind == "video" and name.startswith(starts) and name.endswith(self.target.suffix)
 
     def _folders(self) -> Iterator[Path]:
         for folder in _inside(self.target):

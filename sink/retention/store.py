@@ -47,6 +47,9 @@ class Store(Output, Protocol):
     def rest(self, now: float) -> None:
         """Finish files that nothing comes for any more; `now` is seconds since 1970."""
 
+    def let_go(self, camera: str) -> None:
+        """See `sink.results.leaving.Leaving`."""
+
     def stop(self) -> None:
         """Finish all files, also on a full disk: what is there can be read. Writing begins new ones."""
 
@@ -132,6 +135,13 @@ class Held:
         """Finish files that nothing comes for any more."""
         try:
             self.store.rest(now)
+        except EmotionError as e:
+            self._bear(e)
+
+    def let_go(self, camera: str) -> None:
+        """A camera is gone: finish its files."""
+        try:
+            self.store.let_go(camera)
         except EmotionError as e:
             self._bear(e)
 

@@ -2,12 +2,14 @@
 
 import re
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.sink.results.kept import Kept
 from emotion_stream.sink.results.monitor import Report
 from emotion_stream.sink.results.stats import Stats
 from emotion_stream.sink.web.http.address import Address
@@ -232,3 +234,32 @@ def test_colours_and_bars_have_names(show: Show, page: Page) -> None:
     expect(bar).to_have_attribute("title", "happy 90 %")
     swatch = page.locator("#legend i").nth(3).evaluate("e => getComputedStyle(e).backgroundColor")
     assert swatch == bar.locator("b").evaluate("e => getComputedStyle(e).backgroundColor")
+
+
+def test_the_page_says_what_is_kept_and_which_disk_is_full(
+    show: Show, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = show("door")
+    page.goto(address(feed))
+    kept = page.locator("#kept")
+    until(page, lambda: len(pictures_seen(page)) == 1)
+    expect(kept).to_be_hidden()  # results are not kept in order
+    told = Kept(3 << 29, 2 << 30, 86_400.0, 1e9, "out/r-door-2001-09-09.jsonl", 1e9 + 86_400, 1 << 29)
+    hub, status = feed.web._hub, type(feed.web._hub).status
+    now = [told]
+    report = Report(Stats(), 0.0, frozenset())
+
+    def keeping() -> RunStatus:
+        hub._report = replace(report, kept=now[0])
+        return status(hub)
+
+    monkeypatch.setattr(hub, "status", keeping)
+    expect(kept).to_have_text(
+        re.compile(
+            r"^Results kept: 1\.5 GB · since Sep 9, 2001.* · room for 512\.0 MB · the oldest go on Sep 10, 2001"
+        )
+    )
+    expect(kept).to_have_attribute("title", "Next to go: r-door-2001-09-09.jsonl")
+    now[0] = replace(told, paused=("jsonl", "video"))
+    expect(kept).to_contain_text("the disk is full, not written: jsonl, video")
+    expect(kept).to_have_attribute("data-full", "")

@@ -1,6 +1,7 @@
 """Metrics and the health server, over real HTTP."""
 
 import http.client
+import math
 import re
 import socket
 import time
@@ -107,6 +108,24 @@ def test_words_out_of_a_stream_cannot_flood_the_labels() -> None:
     value = registry.get_sample_value
     assert value("emotion_dropped_frames_total", {"stage": "sink", "reason": "word0"}) == 2
     assert value("emotion_dropped_frames_total", {"stage": "sink", "reason": "other"}) == 1001 - MAX_WORDS
+
+
+def test_what_is_kept_is_told_in_figures() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, "sink")
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, {"stage": "sink", **labels})
+
+    assert value("emotion_results_bytes") is None  # nothing is kept in order
+    for removed, left_out in ((5, 1), (7, 1), (7, 4)):
+        metrics.kept(10, math.inf, 3.0, 2.5, removed, {"jsonl": False, "video": True}, {"video": left_out})
+    assert (value("emotion_results_bytes"), value("emotion_results_room_bytes")) == (10, math.inf)
+    assert (value("emotion_results_age_seconds"), value("emotion_results_next_removal_seconds")) == (3, 2.5)
+    assert value("emotion_results_removed_bytes_total") == 7
+    assert value("emotion_results_left_out_total", output="video") == 4
+    assert value("emotion_results_paused", output="video") == 1
+    assert value("emotion_results_paused", output="jsonl") == 0
 
 
 def test_two_registries_do_not_meet() -> None:

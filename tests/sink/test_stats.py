@@ -2,12 +2,14 @@
 
 import json
 import random
+from typing import Any
 
 import msgpack
 import pytest
 
 from emotion_stream.shared.errors import DecodeError
 from emotion_stream.shared.messages.types import OK, Box, FrameInfo, Outcome, Prediction
+from emotion_stream.sink.results.kept import Kept, from_dict
 from emotion_stream.sink.results.output import Face, Result
 from emotion_stream.sink.results.stats import HIGHEST, LOWEST, Stats
 
@@ -78,6 +80,7 @@ def test_summary() -> None:
         "missing": 3,
         "duplicates": 1,
         "events": {"face_left": 1},
+        "kept": None,
     }
 
 
@@ -86,10 +89,37 @@ def test_an_empty_run() -> None:
     assert (summary["frames"], summary["fps"], summary["latency_ms"]["p50"]) == (0, 0.0, None)
 
 
+KEPT = Kept(5 << 30, 20 << 30, 604800.0, 1e9, "a/r-hall-2001-09-09.jsonl", 1.1e9, 15 << 30, 7, ("video",),
+            (("jsonl", 3), ("video", 0)))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"size": -1},
+        {"size": None},
+        {"room": "much"},
+        {"left_out": [1]},
+        {"left_out": {"jsonl": -1}},
+        {"paused": "all"},
+        {"paused": ["x"] * 100},
+        {"oldest": float("nan")},
+    ],
+)
+def test_what_is_kept_is_bounded(changes: dict[str, Any]) -> None:
+    assert from_dict(KEPT.as_dict()) == KEPT
+    with pytest.raises(DecodeError):
+        from_dict(KEPT.as_dict() | changes)
+    with pytest.raises(DecodeError):
+        from_dict([changes])
+
+
 def test_storing_loses_nothing() -> None:
     stats, _ = filled(1)
     stats.drop("stale")
+    stats.kept = KEPT
     assert Stats.from_bytes(stats.to_bytes()) == stats
+    assert stats.summary()["kept"]["left_out"] == {"jsonl": 3, "video": 0}
     assert len(stats.to_bytes()) < 4096
 
 

@@ -13,7 +13,7 @@ import cv2
 import pytest
 
 from emotion_stream.sink.outputs.faces import load
-from tests.support.disks import can_mount, within
+from tests.sink.retention.disks import can_mount, within
 
 WRITE = """
 import shutil, sys

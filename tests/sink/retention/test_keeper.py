@@ -14,9 +14,9 @@ from emotion_stream.sink.outputs.sqlite import Sqlite
 from emotion_stream.sink.retention import keeper
 from emotion_stream.sink.retention.database import STEP
 from emotion_stream.sink.retention.rules import DAY, Rules
+from tests.sink.retention.disks import can_mount, within
+from tests.sink.retention.kept import MORNING, TARGETS, Shop, shop
 from tests.sink.retention.test_rolling import seqs
-from tests.support.disks import can_mount, within
-from tests.support.kept import MORNING, TARGETS, Shop, shop
 from tests.support.web_feed import make_result
 
 WEEK = Rules(keep=7 * DAY)
@@ -273,7 +273,7 @@ def test_a_disk_that_is_nearly_full_makes_room_early_then_pauses_and_goes_on(
 FULL = """
 import sys, logging
 from pathlib import Path
-from tests.support.kept import Shop
+from tests.sink.retention.kept import Shop
 from emotion_stream.sink.retention.rules import Rules
 from emotion_stream.sink.retention.keeper import disk_of
 logging.basicConfig(format="%(message)s")

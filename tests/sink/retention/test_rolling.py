@@ -19,8 +19,9 @@ from emotion_stream.sink.claims import OURS
 from emotion_stream.sink.outputs.faces import load
 from emotion_stream.sink.outputs.images import written as pictures
 from emotion_stream.sink.outputs.jsonl import JsonLines
+from emotion_stream.sink.results.leaving import Leaving
 from emotion_stream.sink.retention.rules import DAY, Rules
-from tests.support.kept import MORNING, TARGETS, shop
+from tests.sink.retention.kept import MORNING, TARGETS, shop
 from tests.support.web_feed import make_result
 
 FOREVER = Rules()
@@ -188,6 +189,11 @@ def test_a_camera_that_has_gone_leaves_no_open_file(tmp_path: Path) -> None:
         this.now += 61
         this.flush()
         assert this.held("jsonl").store.writing() == 0
+        this.write("back", "stays")
+        for output in this.outputs:
+            if isinstance(output, Leaving):
+                output.let_go("back")
+        assert [this.held(kind).store.writing() for kind in ("jsonl", "video")] == [1, 1]
         this.days(2, "stays")
         assert not [name for name in this.names() if "gone" in name]
 
