@@ -45,8 +45,8 @@ def test_labels_in_pictures(tmp_path: Path) -> None:
 
 def test_the_window() -> None:
     result = make_result()
-    views = [compose(make_image(), result, (900, 400), words=words) for words in (load("en"), GERMAN)]
-    assert not np.array_equal(*views)
+    english, german = (compose(make_image(), result, (900, 400), words=words) for words in (load("en"), GERMAN))
+    assert not np.array_equal(english, german)
     lost = Signal("lost", "connection refused", 1e9, retry_at=1e9 + 8)
     assert trouble_of(lost, 1e9, GERMAN) == "Kein Signal: Verbindung abgelehnt. Neuer Versuch in 8 s"
     waits = Signal("waiting", "waiting for a key frame", 1e9)
