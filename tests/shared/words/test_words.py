@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from emotion_stream.shared.errors import UsageError
+from emotion_stream.shared.messages.signal import STATES
 from emotion_stream.shared.words.words import ENGLISH, OTHER, Text, Words, asked, chosen, codes, load
+from emotion_stream.sink.events.event import KINDS
 
 ROOT = Path(__file__).resolve().parents[3]
 STATIC = ROOT / "sink" / "web" / "static"
@@ -54,6 +56,11 @@ def test_every_text_is_used_and_every_text_that_is_used_is_there() -> None:
     begun = tuple(re.findall(r"""["'`]([a-z]+\.[a-z]+_)\{""", code))  # such as report.chart_{what}
     rest = {key for key in ENGLISH.texts if key not in used and not key.startswith(begun)}
     assert {key for key in rest if key.partition(".")[0] not in NAMED_ELSEWHERE} == set()
+
+
+def test_every_kind_of_event_and_every_state_has_a_name() -> None:
+    names = {*(f"events.{kind}" for kind in KINDS), *(f"states.{state}" for state in STATES)}
+    assert names <= set(ENGLISH.texts)
 
 
 def test_what_is_translated_of_other_parts_is_what_they_say() -> None:
