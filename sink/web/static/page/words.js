@@ -111,8 +111,7 @@ export function kept(told) {
 }
 
 function bytes(value) {
-  const [unit, size] = value < 2 ** 30 ? ["mib", 2 ** 20] : ["gib", 2 ** 30];
-  return say(`units.${unit}`, { n: decimal(value / size) });
+  return value < 2 ** 30 ? say("units.mib", { n: decimal(value / 2 ** 20) }) : say("units.gib", { n: decimal(value / 2 ** 30) });
 }
 
 function share(part, all) {
