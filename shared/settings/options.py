@@ -441,11 +441,5 @@ ALL = (
     KeepOptions,
     WriteOptions,
     RunOptions,
-    DataOptions,
-    TrainOptions,
-    RunsOptions,
-    BenchOptions,
-    EvaluateOptions,
-    ExportOptions,
-    CompletionOptions,
+    *(DataOptions, TrainOptions, RunsOptions, BenchOptions, EvaluateOptions, ExportOptions, CompletionOptions),
 )
