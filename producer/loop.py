@@ -77,7 +77,7 @@ def plan_again(given: Given, mode: Mode, *, patient: bool = False) -> tuple[Sour
     """
     options, cameras = replace(given.options, only=()), given.cameras
     if not cameras and not options.source:
-        if given.options.only and mode == "live":
+        if given.options.only_cameras and mode == "live":
             return ()
         raise UsageError("there is no camera left in the settings file")
     other, specs = plan(options, cameras, patient=patient)
