@@ -82,9 +82,9 @@ def load_cameras(path: str | Path) -> tuple[Camera, ...]:
 
 
 def cameras_of(values: Mapping[str, Any]) -> tuple[Camera, ...]:
-    """The cameras of merged settings, as commands get them; where `only` names some, those. Pure."""
+    """The cameras of merged settings, as commands get them; where `only_cameras` names some, those. Pure."""
     found: tuple[Camera, ...] = values.get(TABLES, ())
-    only = values.get("only", ())
+    only = values.get("only_cameras", ())
     return tuple(camera for camera in found if not only or camera.id in only)
 
 

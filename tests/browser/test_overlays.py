@@ -191,7 +191,14 @@ def test_the_viewer_chooses_what_is_drawn_and_the_browser_remembers(show: Show, 
     page.keyboard.press("b")
     assert drawn_at(page, 40, 160)[3] > 120
     page.get_by_text("Overlays").click()
-    assert [box.is_checked() for box in page.locator("#shown input").all()] == [True, False, False, False, False]
+    assert [box.is_checked() for box in page.locator("#shown input").all()] == [
+        True,
+        False,
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
 LABEL_WIDTH = """() => { const c = document.querySelector(".overlay"), k = c.width / c.clientWidth;

@@ -300,7 +300,7 @@ def test_where_only_some_are_wanted_all_of_them_may_go_for_a_while(
     factory: Factory, streams: Streams, tmp_path: Path
 ) -> None:
     clip = write_video(tmp_path / "clip.mp4", 10, rate=50)
-    with playing(factory, live(only=("a",)), camera("a", clip)) as played:
+    with playing(factory, live(only_cameras=("a",)), camera("a", clip)) as played:
         wait_for(lambda: bool(seqs(streams, "a")))
         played.change()
         wait_for(lambda: "a" in streams.progress().left)

@@ -126,7 +126,7 @@ def test_cameras_of_a_file_of_their_own(settings: Path, tmp_path: Path) -> None:
     apart, asked = tmp_path / "cameras.toml", Event()
     apart.write_text("[cameras.hall]\nsource = '0'\n")
     settings.write_text("fps = 3\n")
-    reread = Reread({"config": str(settings), "cameras_file": str(apart), "only": ("yard",)}, asked)
+    reread = Reread({"config": str(settings), "cameras_file": str(apart), "only_cameras": ("yard",)}, asked)
     apart.write_text("[cameras.hall]\n[cameras.yard]\n")
     asked.set()
     assert reread.news(names) == ("yard",)
