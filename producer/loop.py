@@ -70,7 +70,7 @@ def check_recording(spec: SourceSpec, mode: Mode, options: ProducerOptions) -> N
 
 
 def plan_again(given: Given, mode: Mode, *, patient: bool = False) -> tuple[SourceSpec, ...]:
-    """The sources of a producer that runs in this mode already. With `only_cameras`, there may be none for a while.
+    """The sources of a producer that runs in this mode already. With `only_cameras`, none is fine, too.
 
     Raises:
         UsageError, EmotionError: as `plan`; or one of them cannot join, or none is left.

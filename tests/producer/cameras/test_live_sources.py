@@ -321,7 +321,14 @@ def test_an_unreachable_url_is_waited_for(caplog: pytest.LogCaptureFixture) -> N
     shared = replace(context(), tell=signals.tell)
     source = make_source(spec, "live", ProducerOptions(), shared)
     source.open()
-    threading.Timer(0.5, shared.stop.set).start()
+
+    def stop() -> None:
+        deadline = time.monotonic() + 60
+        while "connection refused" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.05)
+        shared.stop.set()
+
+    threading.Thread(target=stop).start()
     assert source.read() is None
     source.close()
     assert "connection refused" in caplog.text
