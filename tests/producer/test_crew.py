@@ -137,6 +137,17 @@ def test_which_pass_over_a_file_it_is(stored: str, left: bool, expected: str) ->
     assert pass_name("run", stored, left) == expected
 
 
+def test_a_pass_that_was_let_go_before_its_first_frame_is_over_as_well(streams: Streams) -> None:
+    """A sink shows no more frames of it, so that the next pass needs a name of its own."""
+    streams.let_go("a", "run", 0)
+    assert streams.standing("a") == ("run", True)
+    streams.write("HSET", streams.keys.progress, "at|a", "run 3")
+    streams.let_go("a", "run@1", 0)
+    assert streams.standing("a") == ("run@1", True)
+    streams.take_on("a", anew=False)
+    assert streams.standing("a") == ("run", False)
+
+
 def test_one_comes_and_one_goes_and_the_third_goes_on(factory: Factory, streams: Streams, tmp_path: Path) -> None:
     clip = write_video(tmp_path / "clip.mp4", 10, rate=50)
     with playing(factory, live(), camera("a", clip), camera("b", clip)) as played:
