@@ -17,6 +17,8 @@ from prometheus_client import CollectorRegistry
 
 from emotion_stream.emotion.runner.server import EmbeddedServer
 from emotion_stream.producer.changes import Assignment, assign, compare, pass_name
+from emotion_stream.producer.crew import Producer
+from emotion_stream.producer.link import Stopped
 from emotion_stream.producer.loop import Given, Read, run_producers
 from emotion_stream.producer.roll import Roll
 from emotion_stream.producer.signals import Signals
@@ -169,6 +171,29 @@ def test_one_comes_and_one_goes_and_the_third_goes_on(factory: Factory, streams:
         gone = told.left["b"][0]
         wait_for(lambda: streams.progress().appended["b"][0] != gone)
         assert "b" not in streams.progress().left
+
+
+def test_one_that_is_removed_while_it_changes_is_gone_as_well(
+    factory: Factory, streams: Streams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, tried = write_video(tmp_path / "clip.mp4", 10, rate=50), threading.Event()
+    acquire = Producer.acquire
+
+    def late(producer: Producer) -> None:
+        if producer.assignment.options.max_width == 16:
+            tried.set()  # the server does not answer
+            producer.job.context.stop.wait()
+            raise Stopped
+        acquire(producer)
+
+    monkeypatch.setattr(Producer, "acquire", late)
+    with playing(factory, live(), camera("a", clip), camera("b", clip)) as played:
+        wait_for(lambda: bool(seqs(streams, "b")))
+        played.change(camera("a", clip), camera("b", clip, max_width=16))
+        assert tried.wait(10)
+        played.change(camera("a", clip))
+        wait_for(lambda: streams.progress().left.get("b") == streams.progress().appended["b"])
+        wait_for(lambda: "b" not in streams.producing(["a", "b"])[1])
 
 
 def test_a_changed_one_begins_alone_and_areas_need_no_beginning(

@@ -334,7 +334,7 @@ def test_outputs_stand_a_disk_that_is_really_full(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_gone_is_told_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(EmotionError, match="results cannot be written to .*/gone any more: No such file"):
+    with pytest.raises(EmotionError, match=r"results cannot be written to .*/gone any more: No such file"):
         keeper.disk_of(tmp_path / "gone")
 
 
