@@ -111,7 +111,8 @@ export function kept(told) {
 }
 
 function bytes(value) {
-  return value < 2 ** 30 ? say("units.mib", { n: decimal(value / 2 ** 20) }) : say("units.gib", { n: decimal(value / 2 ** 30) });
+  if (value >= 2 ** 30) return say("units.gib", { n: decimal(value / 2 ** 30) });
+  return say("units.mib", { n: decimal(value / 2 ** 20) });
 }
 
 function share(part, all) {
