@@ -88,8 +88,8 @@ def test_it_is_read_by_itself_when_it_has_changed_and_rests(settings: Path) -> N
 
 
 def test_what_changes_while_a_process_begins_is_read(settings: Path) -> None:
-    values = {"config": str(settings)}
-    values |= {"cameras": find_cameras(values)}
+    values: dict[str, Any] = {"config": str(settings)}
+    values["cameras"] = find_cameras(values)
     for text, found in ((TEXT, None), ("[cameras.attic]\n", ("attic",))):
         settings.write_text(text)
         clock = Clock()
