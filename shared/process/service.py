@@ -85,6 +85,7 @@ class Service:
             if was_hung_up():
                 self.asked.set()
             signal.signal(signal.SIGHUP, self._hung_up)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # a runner has it wait until now
 
     def _hung_up(self, number: int, frame: FrameType | None) -> None:
         if self._terminal and not has_terminal():
