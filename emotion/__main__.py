@@ -9,7 +9,7 @@ import sys
 import threading
 
 from emotion_stream import __version__
-from emotion_stream.shared.interrupt import interrupt, interrupt_again
+from emotion_stream.shared.interrupt import hear_hang_ups, hear_none, interrupt, interrupt_again
 from emotion_stream.shared.terminal import settle
 
 TYPE_CHECKING = False
@@ -56,6 +56,8 @@ COMMANDS = {
     "sink": ("emotion_stream.sink.__main__", "one stage: order the results, show and store them"),
 }
 """Name to the module that holds its `COMMAND`, imported only when asked for."""
+SERVICES = ("run", "producer", "detector", "classifier", "sink")
+"""Those that read their settings file again on SIGHUP, or need not."""
 NO_BENCHMARKS = "the benchmarks are not installed; run `make bench` in a copy of the repository"
 
 
@@ -121,6 +123,8 @@ def _dispatch(arguments: Sequence[str]) -> int:
         told = f"did you mean {near[0]!r}?" if near else f"there is: {', '.join(COMMANDS)}"
         print(f"emotion: unknown command {arguments[0]!r}; {told}", file=sys.stderr)
         return 2
+    if arguments[0] in SERVICES:
+        hear_hang_ups()
     try:
         command: Command = importlib.import_module(COMMANDS[arguments[0]][0]).COMMAND
     except ModuleNotFoundError as e:
@@ -136,6 +140,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
         return 130
     finally:
         _quietly(signal.SIG_DFL)
+        hear_none()
 
 
 if __name__ == "__main__":

@@ -222,7 +222,9 @@ class Crew:
         self._keeper.start()
         self._assignments = tuple(assignments)
         for n, assignment in enumerate(assignments):
-            post = self._posts[assignment.name] = _Post(assignment, n / len(assignments))
+            post = _Post(assignment, n / len(assignments))
+            with self._lock:  # it may be told to halt already
+                self._posts[assignment.name] = post
             streams = self._base.streams_for(assignment.name)
             self._ready[assignment.name] = self._make(assignment, post, streams, self._base.roll)
         producers, opened = self._ready.values(), False
@@ -364,6 +366,8 @@ class Crew:
         while not self._halt.is_set():
             with self._lock:
                 wanted, post.stop = post.wanted, threading.Event()
+                if self._halt.is_set():
+                    return None  # whoever set it has seen the event before this one
                 if wanted is None and last is None:
                     del self._posts[name]
                     return None
@@ -396,10 +400,12 @@ class Crew:
 
     def _let_go(self, producer: Producer) -> None:
         """The camera is not ours any more, once what is on its way has arrived."""
-        job = producer.job
-        self._keeper.hush(job.camera)
-        self._late_roll.forget(job.camera)
-        if producer.held:
+        self._keeper.hush(producer.job.camera)
+        self._late_roll.forget(producer.job.camera)
+        # One that was changed just before may not have taken it over yet.
+        kept = self._keeper.kept(producer.job.camera)
+        job = kept or producer.job
+        if kept is not None:
             job.context = replace(job.context, stop=self._halt)
             with contextlib.suppress(Stopped):
                 let_go(job)

@@ -273,6 +273,12 @@ class Keeper(threading.Thread):
         with self._lock:
             self._jobs[job.camera] = job, own
 
+    def kept(self, camera: str) -> Job | None:
+        """What was produced last under the lease of a camera; None: there is none."""
+        with self._lock:
+            found = self._jobs.get(camera)
+            return found and found[0]
+
     def hush(self, camera: str) -> None:
         """Tell no more of how a camera does; nothing is on its way to the server when this returns."""
         with self._lock:

@@ -24,7 +24,7 @@ from emotion_stream.sink.outputs.jsonl import JsonLines
 from emotion_stream.sink.outputs.sqlite import Sqlite
 from emotion_stream.sink.results.output import Output
 from emotion_stream.sink.retention.keeper import Disk, Keeper, disk_of
-from emotion_stream.sink.retention.naming import read_file
+from emotion_stream.sink.retention.naming import check_apart, read_file
 from emotion_stream.sink.retention.opening import hold
 from emotion_stream.sink.retention.rules import Rules
 from emotion_stream.sink.retention.store import Held
@@ -197,6 +197,8 @@ def open_outputs(
     words = chosen(language)
     outputs: list[Output] = []
     held: list[Held] = []
+    if kept is not None:
+        check_apart([(spec.kind, Path(spec.target)) for spec in parse(specs) if _rolls(spec)])
     try:
         for spec in parse(specs):
             opener = partial(_open, spec.kind, fps=fps, threads=threads, notice=notice, words=words or ENGLISH)

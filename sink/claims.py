@@ -18,7 +18,8 @@ def _jsonl(path: Path) -> bool:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return b'{"camera"'.startswith(line[:9]) or (line.startswith(b'{"camera"') and not line.endswith(b"\n"))
-    return isinstance(record, dict) and {"camera", "epoch", "seq"} <= set(record)
+    # An event has a kind, and is none of ours.
+    return isinstance(record, dict) and {"camera", "epoch", "seq"} <= set(record) and "kind" not in record
 
 
 def _events(path: Path) -> bool:

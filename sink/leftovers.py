@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from emotion_stream.shared.messages.types import Emotions, Mode
-from emotion_stream.shared.streams.access import id_seconds
+from emotion_stream.shared.streams.access import id_seconds, run_of
 from emotion_stream.shared.streams.letters import REPLAYED
 from emotion_stream.shared.streams.progress import Progress
 from emotion_stream.shared.streams.shard import Streams
@@ -61,11 +61,12 @@ def goes_on(arrival: Arrival, scene: Scene) -> bool | None:
         if run is not None and newest != info.epoch:
             return False
         return True if scene.late else None
+    own = run_of(info.epoch)  # each camera may be in another pass
     if run is not None:
-        return run in ("", info.epoch)
-    others = [run for run in scene.runs.values() if run]
+        return run_of(run) in ("", own)
+    others = [run_of(run) for run in scene.runs.values() if run]
     whole = scene.progress.ended.get(info.camera, ("", 0))[0] == info.epoch
-    if others and info.epoch not in others and not whole:
+    if others and own not in others and not whole:
         return False
     return True if scene.late else None
 

@@ -242,9 +242,9 @@ class Sink:
         progress = streams.progress()
         self._roll.ended = progress.ended.keys()
         self._tell_of_cameras(progress)
-        for departure in self._departures.new(
-            progress.left, {item.camera for item in (*self._unshown, *self._shown)}
-        ):
+        under_way = {item.camera for item in (*self._unshown, *self._shown)}
+        under_way |= self._veil.cameras() | self._order.cameras()
+        for departure in self._departures.new(progress.left, under_way):
             self._let_go(departure)
         self._keep()
         if not self._monitors:
@@ -270,6 +270,9 @@ class Sink:
         self._arrived.pop(camera, None)
         parts = self._order, self._veil, self._follower, self._watcher, self._histories, self._roll
         forget(camera, parts, self._outputs)
+        if missing:  # a process after this one does not count them again
+            self._positions[camera] = departure.epoch, departure.count
+            self._streams.shown(self._name, self._service.worker, [], self._positions, self._stats.to_bytes())
         self._streams.drop_tracks(self._name, [camera, camera + _EVENTS])
 
     def _keep(self) -> None:

@@ -99,6 +99,10 @@ class Reorder:
         nothing new comes."""
         return any(not x.begun or (x.live and x.held) for lanes in self._lanes.values() for x in lanes)
 
+    def cameras(self) -> set[str]:
+        """Live cameras of which frames are held back; those come out soon."""
+        return {camera for camera, lanes in self._lanes.items() if any(x.live and x.held for x in lanes)}
+
     def resume(self, camera: str, epoch: str, next_seq: int) -> None:
         """Continue after a restart: everything of this epoch before `next_seq` has been shown.
 

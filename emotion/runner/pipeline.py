@@ -18,7 +18,7 @@ from emotion_stream.emotion.runner.launch import Launch
 from emotion_stream.emotion.runner.page import Page, settle_page
 from emotion_stream.emotion.runner.rules import in_force
 from emotion_stream.emotion.runner.summary import CLEAR, progress_line
-from emotion_stream.emotion.written import claims_of_run, settings_of, sources_of
+from emotion_stream.emotion.written import check_kept, claims_of_run, settings_of, sources_of
 from emotion_stream.producer.loop import check_recordings
 from emotion_stream.producer.sources.spec import SourceSpec
 from emotion_stream.shared.claims import check
@@ -203,6 +203,7 @@ class Run:
     def _planned(self, values: Values) -> tuple[tuple[Camera, ...], tuple[SourceSpec, ...]]:
         cameras, specs = self._launch.planned(values)
         names = dict.fromkeys((*self._cameras, *(spec.name for spec in specs)))
+        check_kept(values, sources_of(specs))
         check([*sources_of(specs), *settings_of(values)], claims_of_run(values, list(names)), force=True)
         self._launch.try_new(specs)
         return cameras, specs

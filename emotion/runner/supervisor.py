@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -83,7 +83,7 @@ class Supervisor:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("EMOTION_")}
         # -P: a folder that holds a models.py of its own must not hide ours. Ours are found where this file lies.
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        with (self._logs / f"{plan.name}.log").open("ab") as errors:
+        with (self._logs / f"{plan.name}.log").open("ab") as errors, _waiting_hang_ups():
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", f"{self._package}{plan.module}", *plan.arguments],
                 stdin=subprocess.DEVNULL,
@@ -208,3 +208,16 @@ def _tail(f: IO[bytes], size: int = 4096) -> bytes:
     f.seek(0, os.SEEK_END)
     f.seek(max(0, f.tell() - size))
     return f.read()
+
+
+@contextlib.contextmanager
+def _waiting_hang_ups() -> Iterator[None]:
+    """A process that is started now gets a SIGHUP when its service has begun, not before: it would end it."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from redis.exceptions import RedisError
 
 from emotion_stream.shared.errors import UsageError
-from emotion_stream.shared.interrupt import was_interrupted
+from emotion_stream.shared.interrupt import was_hung_up, was_interrupted
 from emotion_stream.shared.log import redact_url
 from emotion_stream.shared.process.health import HealthServer, Heartbeat, Route
 from emotion_stream.shared.process.metrics import Metrics
@@ -82,7 +82,10 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signalled)
         if sys.platform != "win32":
+            if was_hung_up():
+                self.asked.set()
             signal.signal(signal.SIGHUP, self._hung_up)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # a runner has it wait until now
 
     def _hung_up(self, number: int, frame: FrameType | None) -> None:
         if self._terminal and not has_terminal():

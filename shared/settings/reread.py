@@ -49,7 +49,8 @@ class Reread:
         names = (values.get("config"), values.get("cameras_file"))
         self._files = tuple(Path(name) for name in names if name)
         self._general = self._look_general()
-        self._seen = self._done = _stamp(self._files)
+        self._seen = _stamp(self._files)
+        self._done = self._seen if self._is_known() else ()
         self._look_at = clock() + LOOK_EVERY
 
     def is_due(self) -> bool:
@@ -76,6 +77,13 @@ class Reread:
             return None
         self._tell_general()
         return made
+
+    def _is_known(self) -> bool:
+        """Whether the file is as it was when the process read its settings: it may have changed meanwhile."""
+        try:
+            return TABLES not in self._values or find_cameras(self._values) == self._values[TABLES]
+        except EmotionError:
+            return False
 
     def _changed(self) -> bool:
         now = self._clock()

@@ -5,6 +5,7 @@ otherwise. Errors of the connection pass through as `redis.exceptions.RedisError
 the command ran, so callers read what is pending instead of repeating it.
 """
 
+import re
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -39,11 +40,17 @@ def id_seconds(stream_id: str) -> float:
 
 
 _OF_RUN = " of run "
+_PASS = re.compile(r"@[0-9]{1,9}\Z")
 
 
 def holding(name: str, run: str) -> str:
     """What a lease says of the process `name` that writes the lossless run `run`."""
     return f"{name}{_OF_RUN}{run}"
+
+
+def run_of(epoch: str) -> str:
+    """The run that a lossless epoch belongs to: a camera that is put back makes a further pass, `run@1`. Pure."""
+    return _PASS.sub("", epoch)
 
 
 class Access:

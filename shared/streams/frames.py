@@ -119,14 +119,13 @@ class Frames(Access):
         self.write("HSET", self.keys.progress, f"end|{camera}", f"{epoch} {count}")
 
     def standing(self, camera: str) -> tuple[str, bool]:
-        """The epoch of the newest frame that was appended for a camera, empty where none was; and whether its
-        producer has let the camera go since."""
+        """The newest epoch of a camera, empty where there is none; and whether its producer has let the camera go
+        since. It may have done so before the first frame of that epoch."""
         at, left = cast(
             list[bytes | None], self.client.hmget(self.keys.progress, [f"at|{camera}", f"left|{camera}"])
         )
-        epoch = (at or b"").decode(errors="replace").rpartition(" ")[0]
-        gone = (left or b"").decode(errors="replace").rpartition(" ")[0]
-        return epoch, bool(left) and gone == epoch
+        epoch, gone = ((told or b"").decode(errors="replace").rpartition(" ")[0] for told in (at, left))
+        return gone or epoch, bool(gone)
 
     def take_on(self, camera: str, *, anew: bool) -> None:
         """Say that a camera is there (again); `anew`: and has not come to its end."""

@@ -44,8 +44,15 @@ Disk = Callable[[Path], tuple[int, int]]
 
 
 def disk_of(folder: Path) -> tuple[int, int]:
-    """As the system tells it."""
-    told = os.statvfs(folder)
+    """As the system tells it.
+
+    Raises:
+        EmotionError: the folder is not there any more.
+    """
+    try:
+        told = os.statvfs(folder)
+    except OSError as e:
+        raise EmotionError(f"results cannot be written to {folder} any more: {e.strerror}") from e
     return told.f_bavail * told.f_frsize, told.f_blocks * told.f_frsize
 
 

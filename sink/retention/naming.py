@@ -6,10 +6,13 @@ read from their end.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import permutations
 from pathlib import Path
 
+from emotion_stream.shared.errors import UsageError
 from emotion_stream.sink.claims import FOLDERS
 from emotion_stream.sink.retention.rules import DAY
 
@@ -87,6 +90,21 @@ def is_named_so(kind: str, target: Path, name: str) -> bool:
         return True
     starts = f"{target.stem}-", f"{target.stem}."
     return kind == "video" and name.startswith(starts) and name.endswith(target.suffix)
+
+
+def check_apart(targets: Sequence[tuple[str, Path]]) -> None:
+    """Refuse outputs, by kind and target, of which one would take files of another for its own.
+
+    Raises:
+        UsageError: the name of one begins with that of another.
+    """
+    for (kind, target), (other, path) in permutations(targets, 2):
+        rolled = file(path, Name("camera", "2000-01-01"))
+        if kind == other and kind not in (*FOLDERS, "sqlite") and may_go(kind, target, rolled):
+            raise UsageError(
+                f"outputs {kind}={target} and {kind}={path}: with --keep, their files could not be told apart:"
+                " choose names of which none begins with the other, or two folders"
+            )
 
 
 def may_go(kind: str, target: Path, path: Path) -> bool:

@@ -149,3 +149,26 @@ def test_a_ctrl_c_that_nobody_heard_ends_a_run_all_the_same() -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_a_sighup_while_a_stage_loads_is_heard_by_its_service() -> None:
+    """It asks for the settings file to be read again; it does not end what is beginning."""
+    program = """
+import os, signal, sys
+from types import SimpleNamespace
+from emotion_stream.emotion import __main__ as emotion
+
+def load(name):
+    os.kill(os.getpid(), signal.SIGHUP)
+    from emotion_stream.shared.process.service import Service
+    from emotion_stream.shared.settings.options import CommonOptions
+    service = Service("producer", "0", CommonOptions())
+    def run(arguments):
+        service.start()
+        return 7 if service.asked.is_set() else 0
+    return SimpleNamespace(COMMAND=SimpleNamespace(main=run))
+
+emotion.importlib = SimpleNamespace(import_module=load)
+sys.exit(emotion.main(["producer"]))
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 7

@@ -17,6 +17,8 @@ from prometheus_client import CollectorRegistry
 
 from emotion_stream.emotion.runner.server import EmbeddedServer
 from emotion_stream.producer.changes import Assignment, assign, compare, pass_name
+from emotion_stream.producer.crew import Producer
+from emotion_stream.producer.link import Stopped
 from emotion_stream.producer.loop import Given, Read, run_producers
 from emotion_stream.producer.roll import Roll
 from emotion_stream.producer.signals import Signals
@@ -137,6 +139,17 @@ def test_which_pass_over_a_file_it_is(stored: str, left: bool, expected: str) ->
     assert pass_name("run", stored, left) == expected
 
 
+def test_a_pass_that_was_let_go_before_its_first_frame_is_over_as_well(streams: Streams) -> None:
+    """A sink shows no more frames of it, so that the next pass needs a name of its own."""
+    streams.let_go("a", "run", 0)
+    assert streams.standing("a") == ("run", True)
+    streams.write("HSET", streams.keys.progress, "at|a", "run 3")
+    streams.let_go("a", "run@1", 0)
+    assert streams.standing("a") == ("run@1", True)
+    streams.take_on("a", anew=False)
+    assert streams.standing("a") == ("run", False)
+
+
 def test_one_comes_and_one_goes_and_the_third_goes_on(factory: Factory, streams: Streams, tmp_path: Path) -> None:
     clip = write_video(tmp_path / "clip.mp4", 10, rate=50)
     with playing(factory, live(), camera("a", clip), camera("b", clip)) as played:
@@ -158,6 +171,29 @@ def test_one_comes_and_one_goes_and_the_third_goes_on(factory: Factory, streams:
         gone = told.left["b"][0]
         wait_for(lambda: streams.progress().appended["b"][0] != gone)
         assert "b" not in streams.progress().left
+
+
+def test_one_that_is_removed_while_it_changes_is_gone_as_well(
+    factory: Factory, streams: Streams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, tried = write_video(tmp_path / "clip.mp4", 10, rate=50), threading.Event()
+    acquire = Producer.acquire
+
+    def late(producer: Producer) -> None:
+        if producer.assignment.options.max_width == 16:
+            tried.set()  # the server does not answer
+            producer.job.context.stop.wait()
+            raise Stopped
+        acquire(producer)
+
+    monkeypatch.setattr(Producer, "acquire", late)
+    with playing(factory, live(), camera("a", clip), camera("b", clip)) as played:
+        wait_for(lambda: bool(seqs(streams, "b")))
+        played.change(camera("a", clip), camera("b", clip, max_width=16))
+        assert tried.wait(10)
+        played.change(camera("a", clip))
+        wait_for(lambda: streams.progress().left.get("b") == streams.progress().appended["b"])
+        wait_for(lambda: "b" not in streams.producing(["a", "b"])[1])
 
 
 def test_a_changed_one_begins_alone_and_areas_need_no_beginning(

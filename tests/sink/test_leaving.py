@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from emotion_stream.shared.messages.types import Emotions
 from emotion_stream.shared.process.service import Service
 from emotion_stream.shared.process.watchdog import Watchdog
@@ -87,6 +89,46 @@ def test_a_sink_forgets_it_and_takes_it_in_again(streams: Streams) -> None:
         assert watched.results[-1].info.epoch == "e2"
         until(lambda: streams.client.xpending(streams.keys.emotions, "sink")["pending"] == 0)
         assert len(watched.gone) == 1
+
+
+def test_what_never_came_is_counted_once(streams: Streams) -> None:
+    def sink(service: Service) -> Sink:
+        return Sink(service, own_connection(streams), "sink", lambda: [watched], 0.2, Watchdog(10), follower())
+
+    watched = Watched()
+    add(streams, as_camera(live()[0], "hall", "e1"))
+    for seq in (0, 2):
+        service = Service("sink", "me", CommonOptions())
+        add(streams, as_camera(live()[seq], "yard", "e1"))
+        running = sink(service)
+        with threads.running(running.run, service):
+            until(lambda: "yard" in {result.info.camera for result in watched.results})
+            streams.let_go("hall", "e1", 3)
+            until(lambda: bool(watched.gone))
+            watched.results.clear()
+            add(streams, as_camera(live()[seq + 1], "yard", "e1"))  # with it the count is stored
+            until(lambda: bool(watched.results))
+        assert running._stats.missing == 2
+        watched.gone.clear()
+        watched.results.clear()
+
+
+@pytest.mark.parametrize("blur", [False, True])
+def test_what_is_held_back_is_shown_before_it_is_gone(streams: Streams, blur: bool) -> None:
+    """Because faces are hidden, or because the frame before it never came."""
+    service, watched = Service("sink", "me", CommonOptions()), Watched()
+    seqs = range(4) if blur else (0, 1, 3)
+    sink = Sink(
+        service, own_connection(streams), "sink", lambda: [watched], 2.5, Watchdog(10), follower(), blur, True, 2.5
+    )
+    with threads.running(sink.run, service):
+        for seq in seqs:
+            add(streams, as_camera(live()[seq], "hall", "e1"))
+        until(lambda: sink._veil.holding if blur else len(watched.results) == 2)
+        streams.let_go("hall", "e1", 4)
+        until(lambda: bool(watched.gone))
+        assert watched.gone == [("hall", len(seqs))]
+        assert streams.client.xpending(streams.keys.emotions, "sink")["pending"] == 0
 
 
 def test_cameras_that_nobody_has_are_not_there(streams: Streams) -> None:

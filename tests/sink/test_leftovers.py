@@ -199,6 +199,22 @@ def test_a_pass_that_goes_on_loses_nothing_when_its_sink_comes_back(streams: Str
     assert shown(kept) == [("pass1", 0), ("pass1", 1), ("pass1", 2)]
 
 
+@pytest.mark.parametrize(("camera", "run"), [("cam", "run@1"), ("another", "run@1"), ("another", "run")])
+def test_all_passes_of_a_run_go_on_together(streams: Streams, camera: str, run: str) -> None:
+    """A camera that was put back is in a further pass of the same run."""
+    kept = Kept()
+    begin_pass(streams, "run", 2)
+    for seq in range(2):
+        result(streams, "lossless", "run@2" if run == "run" else "run", seq, f"{seq + 1}-0")
+    assert streams.lease("mode", "lossless", 60)
+    token = holding("producer-1", run)
+    assert streams.lease(f"camera:{camera}", token, 60)
+    assert streams.append_frame(make_frame(0, camera, run), token, ttl=60)
+    with showing(streams, kept):
+        result(streams, "lossless", run, 0, soon(), camera)
+        until(lambda: len(kept.results) == 3, 15)
+
+
 @pytest.mark.parametrize("camera", ["cam", "another"])
 def test_a_pass_gets_nothing_of_an_interrupted_one(streams: Streams, camera: str) -> None:
     kept = Kept()

@@ -1,6 +1,7 @@
 """The supervisor with real processes that crash."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -88,3 +89,23 @@ def test_the_first_crash_is_mended_at_once(tmp_path: Path, module: str) -> None:
     supervisor.check({"ends": 0})
     assert [*restarts, supervisor.restarts] == [1, 1, 2]
     supervisor.stop()
+
+
+def test_a_sighup_waits_until_a_service_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is just being started again is not ended by it."""
+    (tmp_path / "ends.py").write_text(
+        "import os, signal, sys\n"
+        "os.kill(os.getpid(), signal.SIGHUP)\n"
+        "from emotion_stream.shared.process.service import Service\n"
+        "from emotion_stream.shared.settings.options import CommonOptions\n"
+        "service = Service('producer', '0', CommonOptions())\n"
+        "service.start()\n"
+        "print('asked', service.asked.is_set(), file=sys.stderr)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    supervisor = Supervisor(tmp_path / "logs")
+    supervisor.start(Plan("ends-0", "ends", [], ends=True))
+    check_until_over(supervisor, [0])
+    assert supervisor.restarts == 0
+    assert supervisor.last_words("ends-0") == "asked True"
+    assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, set())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from emotion_stream.shared.errors import UsageError
-from emotion_stream.shared.settings.cameras import cameras_of
+from emotion_stream.shared.settings.cameras import cameras_of, find_cameras
 from emotion_stream.shared.settings.reread import LOOK_EVERY, Reread, line_of, with_line
 
 TEXT = """\
@@ -85,6 +85,19 @@ def test_it_is_read_by_itself_when_it_has_changed_and_rests(settings: Path) -> N
     other.write_text("[cameras.garage]\n")
     os.replace(other, target)
     assert (look(), look()) == (None, ("garage",))
+
+
+def test_what_changes_while_a_process_begins_is_read(settings: Path) -> None:
+    values: dict[str, Any] = {"config": str(settings)}
+    values["cameras"] = find_cameras(values)
+    for text, found in ((TEXT, None), ("[cameras.attic]\n", ("attic",))):
+        settings.write_text(text)
+        clock = Clock()
+        reread = Reread(values, Event(), watch=True, clock=clock)
+        clock.now += LOOK_EVERY
+        assert reread.news(names) == found
+        clock.now += LOOK_EVERY
+        assert reread.news(names) is None
 
 
 def test_a_mistake_is_told_with_its_line_and_looked_at_once(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from emotion_stream.shared.errors import EmotionError
 from emotion_stream.sink.catalogue import open_outputs, truncate, written
 from emotion_stream.sink.outputs.sqlite import Sqlite
 from emotion_stream.sink.retention import keeper
@@ -330,6 +331,11 @@ def test_outputs_stand_a_disk_that_is_really_full(tmp_path: Path) -> None:
 
 
 # --- a new run -------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_gone_is_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(EmotionError, match=r"results cannot be written to .*/gone any more: No such file"):
+        keeper.disk_of(tmp_path / "gone")
 
 
 def test_a_new_run_keeps_what_there_is(tmp_path: Path) -> None:

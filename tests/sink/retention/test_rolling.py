@@ -214,3 +214,14 @@ def test_standard_output_and_pipes_are_no_files(tmp_path: Path) -> None:
     assert isinstance(output, JsonLines)
     output.close()
     os.close(reader)
+
+
+def test_events_are_no_results(tmp_path: Path) -> None:
+    """Though a file of them may be called as one of results is."""
+    with shop(tmp_path, Rules(keep=DAY), "events") as earlier:
+        earlier.write("hall")
+    (events,) = tmp_path.glob("e-hall-*.jsonl")
+    events.rename(tmp_path / events.name.replace("e-", "r-events-"))
+    with shop(tmp_path, Rules(keep=DAY), "jsonl", now=MORNING + 9 * DAY) as later:
+        later.settle()
+    assert len(list(tmp_path.glob("r-events-*"))) == 1

@@ -6,6 +6,7 @@ import pytest
 
 from emotion_stream.shared.errors import UsageError
 from emotion_stream.shared.settings.keep_options import KeepOptions
+from emotion_stream.sink.catalogue import open_outputs
 from emotion_stream.sink.retention import naming, policy
 from emotion_stream.sink.retention.naming import Name
 from emotion_stream.sink.retention.policy import Segment
@@ -87,6 +88,21 @@ def test_files_are_named_by_camera_and_utc_date(period: int, label: str) -> None
 )
 def test_other_names_are_none_of_ours(name: str) -> None:
     assert naming.read_file(Path("results.jsonl"), name) is None
+
+
+def test_outputs_whose_files_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
+    specs = [f"jsonl={tmp_path}/{name}.jsonl" for name in ("r", "r-night")]
+    with pytest.raises(UsageError, match="could not be told apart"):
+        open_outputs(specs, many=True, kept=Rules())
+    apart = [
+        ("jsonl", "r.jsonl"),
+        ("events", "r-e.jsonl"),
+        ("csv", "r-2.csv"),
+        ("sqlite", "r.db"),
+        ("sqlite", "r-2.db"),
+    ]
+    apart += [("images", "r"), ("images", "r-2"), ("jsonl", "night/r-2.jsonl")]
+    naming.check_apart([(kind, tmp_path / name) for kind, name in apart])
 
 
 @pytest.mark.parametrize("time", [-1.0, 5e11, 1e300, float("nan")])
