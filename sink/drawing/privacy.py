@@ -16,8 +16,8 @@ BLOCKS = 5
 IGNORED_BLOCKS = 24
 """Blocks along the longer side of a picture in which areas are ignored."""
 IGNORED_MARGIN = 0.1
-"""How far around ignored areas is hidden, too, as a share of a picture's longer side: a face whose centre lies inside
-is not found either, and half of it may be outside."""
+"""How far around ignored areas is hidden, too, as a share of a picture's longer side: of a face whose centre lies
+inside, half may be outside."""
 
 
 def hide(image: Image, result: Result, more: Iterable[Box] = ()) -> Image:
