@@ -15,6 +15,9 @@ BLOCKS = 5
 """Blocks across a hidden face: too few to know anybody by."""
 IGNORED_BLOCKS = 24
 """Blocks along the longer side of a picture in which areas are ignored."""
+IGNORED_MARGIN = 0.1
+"""How far around ignored areas is hidden, too, as a share of a picture's longer side: of a face whose centre lies
+inside, half may be outside."""
 
 
 def hide(image: Image, result: Result, more: Iterable[Box] = ()) -> Image:
@@ -28,14 +31,16 @@ def hide(image: Image, result: Result, more: Iterable[Box] = ()) -> Image:
 
 
 def _without(image: Image, areas: Iterable[Polygon]) -> Image:
-    """A copy of a picture with large blocks in these areas."""
+    """A copy of a picture with large blocks in these areas and a little around them."""
     height, width = image.shape[:2]
     corners = [np.round(np.array(area) * (width, height)).astype(np.int32) for area in areas]
     mask = np.zeros((height, width), np.uint8)
     for area in corners:
         cv2.fillPoly(mask, [area], 1)
+    cv2.polylines(mask, corners, True, 1, thickness=max(1, round(2 * IGNORED_MARGIN * max(height, width))))
     scale = IGNORED_BLOCKS / max(height, width)
-    few = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    few = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     blocks = cv2.resize(few, (width, height), interpolation=cv2.INTER_NEAREST)
     return np.asarray(np.where(mask[..., None] > 0, blocks, image), np.uint8)
 

@@ -95,7 +95,7 @@ def test_with_a_mouse_and_saved(show: Show, page: Page, tmp_path: Path) -> None:
     page.mouse.move(*at(board, 0.4, 0.8))
     page.mouse.up()
     assert drawn(page, "zone") == [[[0.1, 0.2], [0.4, 0.2], [0.4, 0.8], [0.1, 0.8]]]
-    page.keyboard.type("door")  # its name has the focus
+    page.keyboard.type("door ")  # its name has the focus; phones put a space behind a word
     page.mouse.move(*at(board, 0.4, 0.8))  # a corner
     page.mouse.down()
     page.mouse.move(*at(board, 0.5, 0.9))
@@ -187,6 +187,9 @@ def test_with_the_keyboard_alone(show: Show, page: Page, tmp_path: Path) -> None
     expect(told).to_have_text("Three points are the least: delete the whole area instead")
     press("Escape")
     expect(told).to_have_text("There are changes: save them, or discard them")
+    page.locator(".edit").press("Enter")
+    expect(page.locator(".editor .state")).to_have_text("There are changes: save them, or discard them")
+    assert len(shapes(page, "ignore")) == 1  # nothing is lost by a button that opened it
     page.get_by_role("button", name="Add a zone").press("Enter")
     press("Escape")
     expect(told).to_have_text("Drawing cancelled")
@@ -244,6 +247,36 @@ def test_a_poster_is_ignored_with_one_click(show: Show, page: Page, tmp_path: Pa
     expect(page.locator(".picture.there")).to_be_visible()
     page.wait_for_timeout(1100)
     expect(page.get_by_role("group", name="A poster?")).to_be_hidden()
+
+
+def test_it_says_why_a_poster_could_not_be_ignored(show: Show, page: Page, tmp_path: Path) -> None:
+    options, _ = editable(tmp_path)
+    feed = show("hall", options=replace(options, poster_after=1.0), rate=0.01)
+    for n in range(25):
+        image = make_image()
+        image[100:160, 40:160] = 30
+        feed.web._hub.show(make_result(n, "hall", mode="lossless"), image)
+    page.add_init_script("""const real = fetch; fetch = async (what, how) => how?.method === "PUT"
+        ? new Response(JSON.stringify({ detail: "it is not TOML" }), { status: 409 }) : real(what, how);""")
+    page.goto(f"{address(feed)}?token={TOKEN}")
+    offer = page.get_by_role("group", name="A poster?")
+    offer.get_by_role("button", name="Ignore it").click()
+    expect(offer).to_contain_text("it is not TOML")
+    page.wait_for_timeout(1500)  # the next status has come
+    expect(offer).to_contain_text("it is not TOML")
+
+
+def test_the_whole_name_of_a_zone_is_seen(show: Show, page: Page) -> None:
+    feed = show("hall", rate=0.01)
+    corner = (("waiting room on the left", parse_polygon("0.7,0.5 1,0.5 1,0.9")),)
+    give(feed, settings=CameraSettings(zones=corner))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(address(feed))
+    expect(page.locator(".zone-name")).to_have_text("waiting room on the left")
+    picture, name = page.locator(".areas").bounding_box(), page.locator(".zone-name").bounding_box()
+    assert picture
+    assert name
+    assert name["x"] + name["width"] <= picture["x"] + picture["width"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -40,6 +40,7 @@ def test_they_come_and_go_without_anybody_asking(show: Show, page: Page) -> None
     page.wait_for_timeout(400)  # what is on its way
     feed.web.let_go("hall")
     until(page, lambda: shown(page) == ["yard", "door"])
+    expect(page.locator("#told")).to_have_text("Camera hall: removed")
     assert "#" not in page.url
     expect(page.locator("#cameras")).not_to_have_class("one")
     assert page.evaluate("document.activeElement.id") == "cameras"

@@ -1,6 +1,7 @@
 """How cameras share the screen, and how one of them fills it."""
 
 import re
+import time
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -8,6 +9,7 @@ from playwright.sync_api import Page, expect
 from emotion_stream.shared.messages.camera import CameraSettings
 from tests.browser.conftest import Show, until
 from tests.browser.test_page import address, pictures_seen, pytestmark  # noqa: F401
+from tests.browser.test_states import lost, tell
 from tests.support.web_feed import make_image, make_result
 
 SCREENS = [(768, 1024), (1440, 900), (1920, 1080), (2560, 1440)]
@@ -35,6 +37,21 @@ def test_any_number_of_cameras_fills_any_screen(show: Show, page: Page) -> None:
         assert count - (rows - 1) * found["columns"] == found["last"] > 0, told  # no row is empty
         assert rows * found["height"] + (rows - 1) * gap > height - 3 * rows, told  # and no room is left
     assert {found["level"] for *_, found in arranged} == {"full", "dense", "wall"}
+
+
+@pytest.mark.parametrize("count", [4, 9])
+def test_lost_cameras_can_be_told_apart(
+    show: Show, page: Page, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    feed = show(*ORDER[:count], rate=1)
+    page.set_viewport_size({"width": 768, "height": 1024})
+    tell(feed, monkeypatch, {name: lost("refused", since=time.time() - 4000) for name in ORDER[:count]})
+    page.goto(address(feed))
+    expect(page.locator(".age.old")).to_have_count(count)
+    expect(page.locator(".age.old").first).to_have_text(re.compile(r"^for 6\d min$"))
+    cut = "all => all.filter(e => e.scrollWidth > e.clientWidth).map(e => e.textContent)"
+    assert page.eval_on_selector_all(".camera h2", cut) == []
+    assert page.eval_on_selector_all(".camera .age", cut) == []
 
 
 @pytest.mark.parametrize("count", [2, 4, 6, 9])

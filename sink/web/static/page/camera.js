@@ -96,7 +96,7 @@ export class Camera extends EventTarget {
       }
       const { wrong } = await save(this.name, told);
       tell(wrong ?? say("areas.poster_ignored"));
-      if (wrong) this.#posters.say(wrong);
+      if (wrong) this.#posters.fail(text, wrong);
       else {
         this.#posters.forget(text);
         this.#expect(told);
@@ -111,15 +111,20 @@ export class Camera extends EventTarget {
     Object.assign(this.#status, areas);
   }
 
-  /** Draw areas, or end that. */
+  /** Draw areas, or end that, unless something would be lost. */
   edit() {
-    if (this.#editor.isOpen) this.#editor.close();
+    if (this.#editor.isOpen) this.#editor.leave();
     else if (this.#status) this.#editor.open(areasOf(this.#status), this.#status.editable);
   }
 
   #showAreas() {
     if (this.#editor.isOpen || !this.#status) return;
     this.#layer.show(areasOf(this.#status), this.#status.width, this.#status.height);
+  }
+
+  /** What people call it. */
+  get title() {
+    return this.#find("h2").textContent;
   }
 
   #tell(kind) {

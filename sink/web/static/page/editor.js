@@ -167,10 +167,11 @@ export class Editor extends EventTarget {
 
   #keyBeside(event) {
     event.stopPropagation(); // the page's own keys sleep meanwhile
-    if (event.key === "Escape") this.#escape();
+    if (event.key === "Escape") this.leave();
   }
 
-  #escape() {
+  /** End, unless something would be lost: then say so. */
+  leave() {
     if (this.#draft) this.#cancel();
     else if (this.#isChanged) this.#warn(say("areas.unsaved"));
     else this.close();
@@ -190,7 +191,7 @@ export class Editor extends EventTarget {
   }
 
   #keyOnBoard({ key, shiftKey }) {
-    if (key === "Escape") this.#escape();
+    if (key === "Escape") this.leave();
     else if (!this.#draft) return false;
     else if (key in ARROWS) this.#steer(key, shiftKey);
     else if (key === "Enter" || key === " ") this.#set([...this.#cursor]);
@@ -229,7 +230,7 @@ export class Editor extends EventTarget {
         this.#layer.handle(Math.min(n, points.length - 1))?.focus();
       }
     } else if (key === "Enter" || key === " ") this.#insert(n);
-    else if (key === "Escape") this.#escape();
+    else if (key === "Escape") this.leave();
     else return false;
     return true;
   }

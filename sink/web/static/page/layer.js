@@ -88,6 +88,10 @@ export class Layer extends EventTarget {
     const parts = this.#areas.flatMap((area, n) => this.#area(area, held?.chosen === n));
     if (held) parts.push(...this.#handles(held));
     this.svg.replaceChildren(...parts);
+    for (const text of this.svg.querySelectorAll(".zone-name")) {
+      const most = this.svg.clientWidth - text.getComputedTextLength() - 4;
+      text.setAttribute("x", Math.max(4, Math.min(text.getAttribute("x"), most))); // all of it is seen
+    }
     if (focus !== undefined) this.handle(focus)?.focus();
     this.dispatchEvent(new Event("drawn"));
   }

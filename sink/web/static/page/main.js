@@ -155,7 +155,7 @@ function remove(name) {
   camera.root.remove();
   $("empty").hidden = cameras.size > 0;
   if (focused) $("cameras").focus();
-  tell(`Camera ${camera.name}: removed`);
+  tell(say("page.removed", { name: camera.title }));
   fit();
 }
 

@@ -14,6 +14,7 @@ export class Posters extends EventTarget {
   #camera;
   #offers = [];
   #declined;
+  #failed = { area: "", why: "" };
 
   /** @param root shows one offer at a time. */
   constructor(camera, root) {
@@ -42,9 +43,10 @@ export class Posters extends EventTarget {
     if (offer) this.forget(offer.area);
   }
 
-  /** Why it could not be ignored. */
-  say(text) {
-    this.#root.querySelector("span").textContent = text;
+  /** Say why this one could not be ignored, for as long as it is offered. */
+  fail(area, why) {
+    this.#failed = { area, why };
+    this.#draw();
   }
 
   /** Offer this one no more in this browser. */
@@ -69,7 +71,7 @@ export class Posters extends EventTarget {
   #draw() {
     const [offer] = this.#open;
     this.#root.hidden = !offer;
-    const text = offer ? offered(offer) : "";
+    const text = !offer ? "" : offer.area === this.#failed.area ? this.#failed.why : offered(offer);
     const line = this.#root.querySelector("span");
     if (line.textContent !== text) line.textContent = text;
   }

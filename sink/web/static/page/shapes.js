@@ -18,7 +18,7 @@ export function toldOf(areas) {
   const of = (kind) => areas.filter((area) => area.kind === kind);
   return {
     ignore: of("ignore").map(({ points }) => written(points)),
-    zones: Object.fromEntries(of("zone").map(({ name, points }) => [name, written(points)])),
+    zones: Object.fromEntries(of("zone").map(({ name, points }) => [name.trim(), written(points)])),
   };
 }
 
