@@ -1,21 +1,23 @@
 """The `emotion` command: finds the subcommand and hands over."""
 
+from __future__ import annotations
+
 import importlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from emotion_stream import __version__
 from emotion_stream.shared.interrupt import interrupt, interrupt_again
 from emotion_stream.shared.terminal import settle
 
-if TYPE_CHECKING:
-    from emotion_stream.shared.settings.cli import (
-        Command,  # loaded with the command: what is loaded here, Ctrl-C could not end quietly
-    )
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what is loaded here, Ctrl-C could not end quietly
+    from collections.abc import Sequence
+    from typing import Any
+
+    from emotion_stream.shared.settings.cli import Command
 
 COMMANDS = {
     "run": ("emotion_stream.emotion.commands.run", "run the whole pipeline on this machine"),

@@ -60,7 +60,7 @@ def assign(
 ) -> tuple[Assignment, ...]:
     """Each source with the settings of its camera, and those of all where it has none of its own."""
     tables = {camera.id: camera for camera in cameras}
-    general = replace(options, source=(), only=())  # that another source comes concerns nobody
+    general = replace(options, source=(), only_cameras=())  # that another source comes concerns nobody
     own = [tables.get(spec.name, Camera(spec.name)) for spec in specs]
     return tuple(Assignment(s, table.over(general), table.settings) for s, table in zip(specs, own, strict=True))
 

@@ -75,9 +75,9 @@ def plan_again(given: Given, mode: Mode, *, patient: bool = False) -> tuple[Sour
     Raises:
         UsageError, EmotionError: as `plan`; or one of them cannot join, or none is left.
     """
-    options, cameras = replace(given.options, only=()), given.cameras
+    options, cameras = replace(given.options, only_cameras=()), given.cameras
     if not cameras and not options.source:
-        if given.options.only and mode == "live":
+        if given.options.only_cameras and mode == "live":
             return ()
         raise UsageError("there is no camera left in the settings file")
     other, specs = plan(options, cameras, patient=patient)

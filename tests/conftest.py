@@ -48,6 +48,13 @@ def server() -> Iterator[EmbeddedServer]:
         embedded.stop()
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder for sockets: their paths have 107 letters at the most, and those of `tmp_path` grow long."""
+    with tempfile.TemporaryDirectory(prefix="emotion-test-") as directory:
+        yield Path(directory)
+
+
 def program(name: str) -> ModuleType:
     """A program of deploy/, which belongs to no package."""
     path = Path(__file__).resolve().parents[1] / "deploy" / name

@@ -159,7 +159,7 @@ class Launch:
     @property
     def _alone(self) -> ProducerOptions:
         """The producer's settings in its own file, which it reads again when it changes."""
-        return replace(self.producer, cameras_file=None, only=(), watch_settings=True)
+        return replace(self.producer, cameras_file=None, only_cameras=(), watch_settings=True)
 
     @property
     def _mode(self) -> Mode:
@@ -174,7 +174,7 @@ class Launch:
         from emotion_stream.producer.loop import Given, plan_again
 
         cameras = self._tables(values)
-        return cameras, plan_again(Given(replace(self.producer, only=()), cameras), self._mode)
+        return cameras, plan_again(Given(replace(self.producer, only_cameras=()), cameras), self._mode)
 
     def try_new(self, specs: Sequence[SourceSpec]) -> None:
         """Open and close those files and folders that are not played yet.

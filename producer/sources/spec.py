@@ -75,9 +75,11 @@ def plan(
         UsageError: the options do not fit together.
         EmotionError: a file is not there.
     """
-    lacking = sorted(set(options.only) - {camera.id for camera in cameras})
+    lacking = sorted(set(options.only_cameras) - {camera.id for camera in cameras})
     if lacking:
-        raise UsageError(f"--only {lacking[0]}: there is no table [cameras.{lacking[0]}] in the settings file")
+        raise UsageError(
+            f"--only-cameras {lacking[0]}: there is no table [cameras.{lacking[0]}] in the settings file"
+        )
     absent = patient and (options.mode == "live" or options.loop)
     if options.source or not cameras:
         specs = parse_sources(options.source, absent=absent)

@@ -124,7 +124,9 @@ class ProducerOptions:
         "TOML file with a table [cameras.NAME] for each camera, where they do not lie in the file of --config",
         metavar="FILE",
     )
-    only: tuple[str, ...] = option((), "take only these cameras of the settings file; default: all", metavar="ID")
+    only_cameras: tuple[str, ...] = option(
+        (), "take only these cameras of the settings file; default: all", metavar="ID"
+    )
     watch_settings: bool = option(
         False, "read the cameras of the settings file again when it changes, as on SIGHUP, without a restart"
     )
@@ -440,11 +442,5 @@ ALL = (
     KeepOptions,
     WriteOptions,
     RunOptions,
-    DataOptions,
-    TrainOptions,
-    RunsOptions,
-    BenchOptions,
-    EvaluateOptions,
-    ExportOptions,
-    CompletionOptions,
+    *(DataOptions, TrainOptions, RunsOptions, BenchOptions, EvaluateOptions, ExportOptions, CompletionOptions),
 )

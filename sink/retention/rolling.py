@@ -249,11 +249,6 @@ class Rolling:
             if now >= lane.end + LATE:
                 self._finish(camera)
 
-    def let_go(self, camera: str) -> None:
-        """Finish what is being written of a camera that is gone."""
-        if camera in self._lanes:
-            self._finish(camera)
-
     def stop(self) -> None:
         """Finish all files; a line that was cut off by a full disk goes."""
         for camera, lane in list(self._lanes.items()):

@@ -10,7 +10,6 @@ from typing import Protocol
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.sound import Sound
 from emotion_stream.sink.events.event import Event
-from emotion_stream.sink.results.leaving import Leaving
 from emotion_stream.sink.results.output import Image, Output, Result
 from emotion_stream.sink.retention.policy import Segment
 
@@ -119,14 +118,6 @@ class Held:
     def forget(self) -> None:
         """See `sink.output.Buffering`."""
         self.store.forget()
-
-    def let_go(self, camera: str) -> None:
-        """Finish the files of a camera that has gone."""
-        if isinstance(self.store, Leaving):
-            try:
-                self.store.let_go(camera)
-            except EmotionError as e:
-                self._bear(e)
 
     def close(self) -> None:
         """Finish all files."""

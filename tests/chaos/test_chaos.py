@@ -22,8 +22,8 @@ from tests.chaos.report import Outcome, Report
 
 
 @pytest.mark.timeout(900)
-def test_nothing_is_lost_whatever_happens(tmp_path: Path) -> None:
-    env = {**os.environ, "CHAOS_KEEP": str(tmp_path / "logs")}
+def test_nothing_is_lost_whatever_happens(short_path: Path) -> None:
+    env = {**os.environ, "CHAOS_KEEP": str(short_path)}
     command = [sys.executable, "-m", "tests.chaos"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=850, env=env, check=False)
     print(done.stdout)  # with the seed

@@ -336,7 +336,7 @@ def test_it_hears_a_signal_and_watches_its_file(server: EmbeddedServer, streams:
         return {frame.info.camera for frame in frames(streams)} - told.left.keys()
 
     write("hall", "attic", "yard")
-    only = ("--only", "hall", "--only", "yard")
+    only = ("--only-cameras", "hall", "--only-cameras", "yard")
     with producer(server, streams, f"--cameras-file={settings}", *only, "--watch-settings") as process:
         wait_for(lambda: there() == {"hall", "yard"}, 60)
         write("hall", "attic")
@@ -363,7 +363,7 @@ def test_a_name_that_the_file_does_not_have_is_refused(
 ) -> None:
     settings = tmp_path / "cameras.toml"
     settings.write_text("[cameras.hall]\nsource = 'sample'\n")
-    with producer(server, streams, f"--cameras-file={settings}", "--only=hal") as process:
+    with producer(server, streams, f"--cameras-file={settings}", "--only-cameras=hal") as process:
         assert process.wait(60) == 2
         assert process.stderr is not None
-        assert "--only hal: there is no table [cameras.hal] in the settings file" in process.stderr.read()
+        assert "--only-cameras hal: there is no table [cameras.hal] in the settings file" in process.stderr.read()

@@ -1,6 +1,5 @@
 """Sources: how they are named, and what files, folders, cameras and URLs deliver."""
 
-import math
 import struct
 import threading
 import time
@@ -315,7 +314,8 @@ def test_recordings_of_different_phases_come_between_one_anothers_frames() -> No
 def test_capped_cameras_of_different_phases_are_read_at_different_instants(phase: float) -> None:
     pace = Pace(threading.Event(), 5.0, recorded=False, phase=phase)
     pace.before_read()
-    for _ in range(3):
+    slots = []
+    for _ in range(5):
         pace.before_read()
-        slot = time.monotonic() * 5.0 + phase
-        assert slot - math.floor(slot) < 0.25
+        slots.append((time.monotonic() * 5.0 + phase) % 1)
+    assert sorted(slots)[2] < 0.25  # a busy machine wakes late, but not always

@@ -120,7 +120,7 @@ def test_parameters_that_say_how_to_play_are_told(name: str) -> None:
 
 
 def test_a_long_text_is_searched_in_reasonable_time() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     for text in (
         "rtsp://" + "_" * 50_000,
         "http://c/?" + "key" * 20_000,
@@ -128,7 +128,7 @@ def test_a_long_text_is_searched_in_reasonable_time() -> None:
         "http://c/?" + "a=" * 50_000,
     ):
         redact_url(text)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_an_error_becomes_one_line() -> None:

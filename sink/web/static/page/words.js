@@ -111,8 +111,8 @@ export function kept(told) {
 }
 
 function bytes(value) {
-  const [unit, size] = value < 2 ** 30 ? ["mib", 2 ** 20] : ["gib", 2 ** 30];
-  return say(`units.${unit}`, { n: decimal(value / size) });
+  if (value >= 2 ** 30) return say("units.gib", { n: decimal(value / 2 ** 30) });
+  return say("units.mib", { n: decimal(value / 2 ** 20) });
 }
 
 function share(part, all) {
