@@ -3,10 +3,11 @@
 import itertools
 import logging
 import math
+import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from fractions import Fraction
 from functools import partial
 from http.server import BaseHTTPRequestHandler
@@ -34,6 +35,7 @@ from tests.producer.cameras.test_mjpeg import answer, serving
 from tests.producer.conftest import Factory, factory
 from tests.producer.test_sources import Counts
 from tests.sink.outputs.test_sound import CLICK, EVEN, PICTURE, RATE, kinds, media
+from tests.support.scripted_camera import Camera, RtspTalker
 
 __all__ = ["factory"]
 IN_STEP = 0.06
@@ -132,6 +134,48 @@ def test_a_camera_stays_in_step(
     assert set(kept) <= set(sent), "not encoded again"
     assert {piece for piece in sent if len(piece) > 100} <= set(kept)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4", "in.ts", "out.mp4"], "nothing is left behind"
+
+
+class Singing(RtspTalker):
+    """A camera that also sends AAC (RFC 3640), and flashes when it clicks."""
+
+    def __init__(self, heard: list[bytes]) -> None:
+        super().__init__()
+        self._heard = heard
+
+    def medium(self) -> str:
+        config = "mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3;config=118856e500"
+        sound = (
+            f"m=audio 0 RTP/AVP 97\r\na=rtpmap:97 MPEG4-GENERIC/{RATE}/1\r\na=fmtp:97 streamtype=5;{config}\r\n"
+        )
+        return f"{sound}a=control:audio\r\n{super().medium()}"
+
+    def wrap(self, jpeg: bytes, number: int) -> bytes:
+        at = number / 25
+        if CLICK - 1e-6 <= at < CLICK + 0.2:
+            jpeg = cv2.imencode(".jpg", np.full((96, 160, 3), 255, np.uint8))[1].tobytes()
+        sound = b""
+        for n in range(math.ceil(at * RATE / 1024), math.ceil((at + 1 / 25) * RATE / 1024)):
+            piece = self._heard[n % len(self._heard)]
+            head = struct.pack(">BBHIIHH", 0x80, 0x80 | 97, n & 0xFFFF, n * 1024, 0x4321, 16, len(piece) << 3)
+            sound += b"$\2" + struct.pack(">H", len(head) + len(piece)) + head + piece
+        return sound + super().wrap(jpeg, number)
+
+
+@pytest.mark.timeout(120)
+def test_a_camera_over_rtsp_stays_in_step(tmp_path: Path, streams: Streams, factory: Factory) -> None:
+    heard = pieces(media(tmp_path / "in.mp4", EVEN, seconds=10.0))
+    target = tmp_path / "out.mp4"
+    camera = Camera(Singing(heard))
+    try:
+        with closing(Video(target)) as video, producing(factory, f"hall={camera.url}", sound=True):
+            show(streams, Ears(streams), [video], 1)
+    finally:
+        camera.close()
+    assert kinds(target) == ["video", "audio"]
+    assert clicks(target) == pytest.approx(flashes(target), abs=IN_STEP)
+    assert len(clicks(target)) == 1
+    assert set(pieces(target)) <= set(heard), "not encoded again"
 
 
 @pytest.mark.timeout(120)
