@@ -22,18 +22,26 @@ import pytest
 from emotion_stream.producer.cameras.listen import Ear, Listening
 from emotion_stream.producer.loop import run_producers
 from emotion_stream.shared.errors import DecodeError
-from emotion_stream.shared.messages.codec import decode_frame
+from emotion_stream.shared.messages.codec import decode_frame, encode_emotions
 from emotion_stream.shared.messages.sound import MAX_PIECES, Piece, Sound, decode_sound, encode_sound
-from emotion_stream.shared.messages.types import OK, FrameInfo
-from emotion_stream.shared.settings.options import ProducerOptions
+from emotion_stream.shared.messages.types import OK, Emotions, FrameInfo
+from emotion_stream.shared.process.service import Service
+from emotion_stream.shared.process.watchdog import Watchdog
+from emotion_stream.shared.settings.options import CommonOptions, ProducerOptions
 from emotion_stream.shared.streams.shard import Streams
+from emotion_stream.sink.catalogue import open_outputs
 from emotion_stream.sink.drawing.draw import COLOURS
+from emotion_stream.sink.loop import Sink
 from emotion_stream.sink.outputs.video import Video
 from emotion_stream.sink.results.hearing import Ears
 from emotion_stream.sink.results.output import Output, Result
+from emotion_stream.sink.retention.rules import Rules
+from emotion_stream.sink.tracking.follow import Follower, following
+from tests.conftest import make_frame
 from tests.producer.cameras.test_mjpeg import answer, serving
 from tests.producer.conftest import Factory, factory
 from tests.producer.test_sources import Counts
+from tests.shared.test_worker import own_connection, until
 from tests.sink.outputs.test_sound import CLICK, EVEN, PICTURE, RATE, kinds, media
 from tests.support.scripted_camera import Camera, RtspTalker
 
@@ -111,26 +119,21 @@ def pieces(path: Path) -> list[bytes]:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("fps", "times"), [(None, 1), (10.0, 2)], ids=["all", "some"])
-def test_a_camera_stays_in_step(
-    fps: float | None, times: int, tmp_path: Path, streams: Streams, factory: Factory
-) -> None:
+def test_a_camera_stays_in_step(tmp_path: Path, streams: Streams, factory: Factory) -> None:
     """Its clock begins late; with fewer pictures than it sends; it hangs up in the middle, and is opened again."""
     source = media(tmp_path / "in.ts", EVEN[:50], late=1.4, seconds=2.0, flash=True)
     target = tmp_path / "out.mp4"
-    video, ears = Video(target), Ears(streams)
-    with serving(partial(at_its_rate, source, 2.0)) as camera:
-        with producing(factory, f"hall={camera.url}", sound=True, fps=fps) as counts:
-            seen = show(streams, ears, [video], times)
-        assert counts.reopened >= times - 1
-    video.close()
+    with serving(partial(at_its_rate, source, 2.0)) as camera, closing(Video(target)) as video:
+        with producing(factory, f"hall={camera.url}", sound=True, fps=10.0) as counts:
+            seen = show(streams, Ears(streams), [video], 2)
+        assert counts.reopened >= 1
     assert kinds(target) == ["video", "audio"]
     shown, heard = flashes(target), clicks(target)
-    assert len(shown) == len(heard) == times
-    assert heard == pytest.approx(shown, abs=IN_STEP + (0.5 / fps if fps else 0))
-    if fps:
-        assert len(seen) < 60
-    sent, kept = pieces(media(tmp_path / "in.mp4", EVEN, flash=True)), pieces(target)
+    assert len(shown) == len(heard) == 2
+    # The first white picture of ten a second comes up to 0.1 s after the click.
+    assert [flash - 0.05 for flash in shown] == pytest.approx(heard, abs=IN_STEP + 0.05)
+    assert len(seen) < 60
+    sent, kept = pieces(media(tmp_path / "in.mp4", EVEN)), pieces(target)
     assert set(kept) <= set(sent), "not encoded again"
     assert {piece for piece in sent if len(piece) > 100} <= set(kept)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4", "in.ts", "out.mp4"], "nothing is left behind"
@@ -293,3 +296,30 @@ def test_messages_are_checked() -> None:
     ):
         with pytest.raises(DecodeError):
             decode_sound(encode_sound(broken))
+
+
+def test_a_sink_gives_each_file_that_is_kept_its_sound(tmp_path: Path, streams: Streams) -> None:
+    """Two files of a second each: the click is in the second one."""
+    track, found = listened(media(tmp_path / "in.ts", EVEN))
+    streams.append_sound(Sound("cam", "run", track, tuple(found)))
+    streams.client.xadd(streams.keys.sound, {b"m": b"no message"})
+    assert streams.lease("camera:cam", "me", 60)
+    now = math.floor(time.time())
+    for seq in range(50):
+        frame = make_frame(seq, mode="live", captured_at=now + seq / 25, media_time=seq / 25)
+        frame_id = streams.append_frame(frame, "me", ttl=60) or ""
+        fields: Any = encode_emotions(Emotions(frame.info, frame_id, (), ()))
+        streams.client.xadd(streams.keys.emotions, fields)
+    service, follower = Service("sink", "0", CommonOptions()), Follower(following("1/1", 0.0, "off"))
+    outputs = [f"video={tmp_path / 'v.mp4'}", f"jsonl={tmp_path / 'r.jsonl'}"]
+    kept = partial(open_outputs, outputs, kept=Rules(keep=1e10, period=1))
+    sink = Sink(service, own_connection(streams), "sink", kept, 1.0, Watchdog(10), follower)
+    thread = threading.Thread(target=sink.run)
+    thread.start()
+    until(lambda: streams.progress().shown.get(("sink", "cam", "run")) == 50)
+    service.stop.set()
+    thread.join(20)
+    first, second = sorted(tmp_path.glob("v-cam-*.mp4"))
+    assert kinds(first) == kinds(second) == ["video", "audio"]
+    assert clicks(first) == []
+    assert clicks(second) == pytest.approx([CLICK - 1.0], abs=0.03)
