@@ -10,6 +10,7 @@ from functools import partial
 
 from redis.exceptions import RedisError
 
+from emotion_stream.producer.cameras.listen import Ear
 from emotion_stream.producer.cameras.source import FIRST_WAIT, LONGEST_WAIT
 from emotion_stream.producer.changes import Assignment, compare, pass_name
 from emotion_stream.producer.link import Job, Keeper, Stopped, Streams, let_go
@@ -72,12 +73,13 @@ class Producer:
         for as long as it takes."""
         options, mode = assignment.options, base.mode
         context = replace(base.context, stop=stop)
-        source = make_source(assignment.spec, mode, options, context)
+        ear = Ear(assignment.spec.name) if options.sound else None
+        source = make_source(assignment.spec, mode, options, context, ear=ear)
         epoch = base.run if mode == "lossless" else new_epoch()
         self.assignment = assignment
         self.job = Job(source, streams, options, mode, context, epoch, base.holder)
         self.job.phase, self.job.display_name = phase, assignment.spec.display_name
-        self.job.settings = assignment.settings
+        self.job.settings, self.job.ear = assignment.settings, ear
         self.held = False
         """Whether the camera is ours."""
         self.roll = roll

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 
 from redis.exceptions import RedisError
 
+from emotion_stream.producer.cameras.listen import Ear
 from emotion_stream.producer.pace import Budget
 from emotion_stream.producer.pictures.jpeg import to_jpeg
 from emotion_stream.producer.pictures.source import Context, Picture, Source
@@ -21,6 +22,7 @@ from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.log import first_line
 from emotion_stream.shared.messages.camera import GENERAL, CameraSettings
 from emotion_stream.shared.messages.signal import Signal
+from emotion_stream.shared.messages.sound import Sound
 from emotion_stream.shared.messages.types import OK, Frame, FrameInfo, Mode, Outcome
 from emotion_stream.shared.settings.options import ProducerOptions
 from emotion_stream.shared.streams.connection import FIRST_WAIT, LONGEST_WAIT
@@ -70,6 +72,9 @@ class Streams(Protocol):
     def append_frame(self, frame: Frame, token: str, max_entries: int | None = None) -> str | None:
         """Append a frame and return its stream id; None: this seq has been appended before."""
         ...
+
+    def append_sound(self, sound: Sound) -> None:
+        """Append sound of a camera."""
 
     def skip_frames(self, camera: str, epoch: str, seq: int, next_seq: int, token: str) -> None:
         """Tell the sinks that the frames from `seq` to before `next_seq` will not come."""
@@ -130,6 +135,8 @@ class Job:
     """See `Pace`."""
     settings: CameraSettings = GENERAL
     """What travels with its frames. May be replaced at any time; the next frame has the new ones."""
+    ear: Ear | None = None
+    """Hears the camera, where its sound is wanted."""
     budget: Budget = field(init=False)
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from emotion_stream.producer.pictures.source import Picture
 from emotion_stream.producer.window import Window
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.log import first_line
+from emotion_stream.shared.messages.sound import Sound
 from emotion_stream.shared.messages.types import LEFT_OUT, MAX_LEFT_OUT, Frame, FrameInfo, Outcome
 from emotion_stream.shared.streams.connection import FIRST_WAIT, LONGEST_WAIT
 
@@ -56,6 +57,7 @@ def run_live(job: Job) -> None:
             continue
         fresh = True
         job.seen()
+        feed.pass_sound_on()
         media_time = offset + picture.media_time
         gap += picture.gap
         if not job.options.fps:  # else they are left out because somebody wants it
@@ -88,6 +90,7 @@ class LiveFeed:
         self._lost = 0
         self._untold = 0
         self._info: FrameInfo | None = None
+        self._deaf = False
 
     def put(self, picture: Picture, media_time: float) -> None:
         """Append one picture, or drop it while the server is away.
@@ -130,6 +133,21 @@ class LiveFeed:
         self._left_out = min(self._left_out + count, MAX_LEFT_OUT)
         if count:
             self._job.context.observer.dropped(LEFT_OUT, count)
+
+    def pass_sound_on(self) -> None:
+        """Append what was heard. What the server does not take is lost; frames do not wait for it."""
+        job = self._job
+        if job.ear is None or self._away:
+            return
+        for track, pieces in job.ear.take():
+            try:
+                job.streams.append_sound(Sound(job.camera, job.epoch, track, pieces))
+            except RedisError as e:
+                if not self._deaf:
+                    log.warning("camera %s: Redis: %s; sound is lost", job.camera, first_line(e))
+                self._deaf = True
+                return
+            self._deaf = False
 
     def crowded(self) -> bool:
         """Whether the pipeline has enough to do with the frames of this camera that it has."""

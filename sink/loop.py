@@ -29,6 +29,7 @@ from emotion_stream.sink.events.event import EndListener, Event, Listener, Sende
 from emotion_stream.sink.events.watch import Watcher
 from emotion_stream.sink.leftovers import Arrival, Leftovers
 from emotion_stream.sink.order import Released, Reorder
+from emotion_stream.sink.results.hearing import Ears
 from emotion_stream.sink.results.history import Histories
 from emotion_stream.sink.results.leaving import Departure, Departures, forget, present
 from emotion_stream.sink.results.monitor import Keeping, Monitor, Remembering, Report, behind
@@ -92,6 +93,7 @@ class Sink:
         self._veil = Veil(blur, blur_delay)
         self._watcher = watcher or Watcher()
         self._listeners: Sequence[Listener] = ()
+        self._ears = Ears(streams)
         self._stats = Stats()
         self._histories = Histories()
         self._next_keep = 0.0
@@ -442,6 +444,7 @@ class Sink:
             image = hide(image, result, veiled.boxes)
         for output in self._outputs:
             output.write(result, image if output.needs_image else None)
+        self._ears.hand_on(info, self._outputs)
         self._histories.add(result)
         self._tell(self._watcher.see(result, self._clock.wall()))
         self._stats.show(result, self._clock.wall(), self._clock.taken())

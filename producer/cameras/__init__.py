@@ -1,3 +1,3 @@
 """Live sources: cameras of this machine and of the network, opened again when they fail."""
 
-__all__ = ["device", "doctor", "grab", "mjpeg", "permission", "source", "url"]
+__all__ = ["device", "doctor", "grab", "listen", "mjpeg", "permission", "source", "url"]

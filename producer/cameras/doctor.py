@@ -146,7 +146,7 @@ def would(found: Examination) -> list[str]:
     if found.streams[0] > 1:
         lines.append(f"takes the stream with the most pixels of {found.streams[0]} (another one: #stream=N)")
     if found.streams[1]:
-        lines.append("leaves the sound out")
+        lines.append("leaves the sound out; with --sound an annotated clip (video=) keeps it")
     if any(abs(a - b) >= BLOCK for a, b in zip(found.coded, found.shown, strict=True)):
         lines.append(f"shows {found.shown[0]} x {found.shown[1]} pixels, as a player does")
     if found.key_frame_every and found.key_frame_every > RARE:

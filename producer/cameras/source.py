@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from emotion_stream.producer.cameras.grab import TURN, FreezeWatch, Grabber, Open, Taken
+from emotion_stream.producer.cameras.listen import Ear
 from emotion_stream.producer.pictures.source import Context, Picture
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.types import Mode
@@ -34,6 +35,7 @@ class LiveSource:
             can be no second connection. URLs are waited for.
         stall_after: seconds without anything new after which it is opened again.
         whole: whether no picture of a recording may be left out.
+        ear: is told when media time begins; None: nobody listens.
         first_wait: seconds before the first new attempt; each further one waits twice as long, up to 30 s.
     """
 
@@ -51,6 +53,7 @@ class LiveSource:
         stall_after: float,
         first_wait: float = FIRST_WAIT,
         whole: bool = False,
+        ear: Ear | None = None,
     ) -> None:
         self.name = name
         self.url = url
@@ -66,6 +69,7 @@ class LiveSource:
         self._wait = self._first_wait = first_wait
         self._live = False
         self._waiting: Taken | None = None
+        self._ear = ear
 
     def open(self, start: int = 0) -> None:
         """Connect. A camera must deliver at once; a URL may be unreachable and is waited for. `start` is ignored.
@@ -75,6 +79,8 @@ class LiveSource:
         """
         self.close()
         self._began = self._began or time.monotonic()
+        if self._ear is not None:
+            self._ear.began = self._began
         self._grabber = self._connect()
         if not self._required:
             return

@@ -9,6 +9,7 @@ import av
 from av.error import FFmpegError
 
 from emotion_stream.producer.cameras.grab import CaptureError, Sample
+from emotion_stream.producer.cameras.listen import Ear, Listening
 from emotion_stream.producer.cameras.reasons import plain, why_not_open
 from emotion_stream.producer.media.bursts import Smooth
 from emotion_stream.producer.media.clock import MediaClock
@@ -39,7 +40,13 @@ class UrlCapture:
     """
 
     def __init__(
-        self, url: str, timeout: float, stop: threading.Event, transport: str = "auto", stream: int | None = None
+        self,
+        url: str,
+        timeout: float,
+        stop: threading.Event,
+        transport: str = "auto",
+        stream: int | None = None,
+        ear: Ear | None = None,
     ) -> None:
         """
         Args:
@@ -48,13 +55,14 @@ class UrlCapture:
             stop: set when nobody wants pictures any more.
             transport: how RTSP is carried: auto, tcp, udp or udp_multicast.
             stream: which of the video streams, from 0; None: the one with the most pixels.
+            ear: gets the sound; None: nobody listens.
 
         Raises:
             CaptureError: the server is not there or sends no video.
         """
         self._stop = stop
         try:
-            self._container = open_container(url, max(timeout, OPEN_TIMEOUT), transport)
+            self._container = open_container(url, max(timeout, OPEN_TIMEOUT), transport, sound=ear is not None)
         except (FFmpegError, OSError) as e:
             raise CaptureError(why_not_open(url, reason(e))) from None  # the original text holds the password
         try:
@@ -69,6 +77,7 @@ class UrlCapture:
         live = self._container.format.name.startswith("rtsp")
         delay = SEGMENT_DELAY if self._container.format.name.startswith(SEGMENTED) else 0.0
         self._smooth = None if live else Smooth(delay, catch_up=not self.finite)
+        self._listening = Listening(ear, self._container) if ear else None
         self._samples = self._decode()
 
     def read(self) -> Sample | None:
@@ -89,7 +98,11 @@ class UrlCapture:
     def _decode(self) -> Iterator[Sample]:
         shown = Shown(self._container, self._stream)
         unreadable = 0
-        for packet in self._container.demux(self._stream):
+        heard = self._listening
+        for packet in self._container.demux([self._stream, *(heard.streams if heard else ())]):
+            if heard is not None and packet.stream.type == "audio":
+                heard.take(packet)  # which is no sign of life: pictures are wanted
+                continue
             self.heard = time.monotonic()
             digest = zlib.crc32(packet) if packet.size else 0
             try:
@@ -104,6 +117,8 @@ class UrlCapture:
                     raise CaptureError("its pictures cannot be decoded")
                 self.waits = FIRST_PICTURE if unreadable else KEY_FRAME
             for frame in frames:
+                if not isinstance(frame, av.VideoFrame):
+                    continue
                 try:
                     yield self._sample(frame, shown, digest)
                 except ValueError as e:
@@ -114,7 +129,14 @@ class UrlCapture:
         now = time.monotonic()
         if self._smooth is None:
             tick = self._clock.tick(frame.time, now)
+            self._saw(frame.time, now)
             return Sample(image, digest, frame.time, tick.gap)
         # Whether a pause is one of the medium cannot be seen from when its bytes come.
         tick = self._clock.tick(frame.time)
-        return Sample(image, digest, frame.time, tick.gap, self._smooth.due(tick.time, now))
+        due = self._smooth.due(tick.time, now)
+        self._saw(frame.time, due)
+        return Sample(image, digest, frame.time, tick.gap, due)
+
+    def _saw(self, stamp: float | None, at: float) -> None:
+        if self._listening is not None and stamp is not None:
+            self._listening.saw(stamp, at)

@@ -39,8 +39,11 @@ Edges = tuple[int, int, int, int]
 """Pixels that are cut off: left, right, top, bottom."""
 
 
-def open_container(target: str, timeout: float | None, transport: str = "auto") -> InputContainer:
-    """Open a file (`timeout` None) or a URL for reading. `transport` is how RTSP is carried.
+def open_container(
+    target: str, timeout: float | None, transport: str = "auto", *, sound: bool = False
+) -> InputContainer:
+    """Open a file (`timeout` None) or a URL for reading. `transport` is how RTSP is carried; with `sound` a camera
+    is asked for it, too.
 
     Raises:
         FFmpegError, OSError: it does not work out.
@@ -50,6 +53,8 @@ def open_container(target: str, timeout: float | None, transport: str = "auto") 
         return av.open(f"file:{target}", options={**LIMITS, "protocol_whitelist": "file"})
     rtsp = target.lower().startswith(("rtsp://", "rtsps://"))
     own = {**RTSP, **TRANSPORTS[transport]} if rtsp else HTTP
+    if rtsp and sound:
+        own = {**own, "allowed_media_types": "video+audio"}
     return av.open(target, options={**LIMITS, **own}, timeout=(timeout, timeout))
 
 

@@ -232,7 +232,12 @@ def _outcome_in(value: object) -> Outcome:
     return Outcome(status, text(reason, "reason", MAX_TEXT))
 
 
-def _unpack(fields: Mapping[bytes, bytes], key: bytes, limit: int) -> dict[str, Any]:
+def unpack(fields: Mapping[bytes, bytes], key: bytes, limit: int) -> dict[str, Any]:
+    """The map in the field `key` of an entry, which has at most `limit` bytes, of a version that is known.
+
+    Raises:
+        NewerSchema, DecodeError: as `decode_frame`.
+    """
     raw = fields.get(key)
     if raw is None:
         raise DecodeError(f"field {key.decode()!r} is missing")
@@ -280,7 +285,7 @@ def decode_frame(fields: Mapping[bytes, bytes], stream_id: str) -> Frame:
         NewerSchema: only a newer version can read it.
         DecodeError: the entry is not a valid message.
     """
-    body = _unpack(fields, b"h", MAX_HEADER_BYTES)
+    body = unpack(fields, b"h", MAX_HEADER_BYTES)
     jpeg = fields.get(b"j", b"")
     if len(jpeg) > MAX_JPEG_BYTES:
         raise DecodeError(f"JPEG has {len(jpeg)} bytes, more than {MAX_JPEG_BYTES}")
@@ -294,7 +299,7 @@ def decode_detections(fields: Mapping[bytes, bytes], stream_id: str) -> Detectio
         NewerSchema: only a newer version can read it.
         DecodeError: the entry is not a valid message.
     """
-    body = _unpack(fields, b"m", MAX_MESSAGE_BYTES)
+    body = unpack(fields, b"m", MAX_MESSAGE_BYTES)
     model_id, size, margin = _list(body.get("model"), "model", 3)
     spec = ModelSpec(
         text(model_id, "model id", 128),
@@ -324,7 +329,7 @@ def decode_emotions(fields: Mapping[bytes, bytes], stream_id: str) -> Emotions:
         NewerSchema: only a newer version can read it.
         DecodeError: the entry is not a valid message.
     """
-    body = _unpack(fields, b"m", MAX_MESSAGE_BYTES)
+    body = unpack(fields, b"m", MAX_MESSAGE_BYTES)
     labels = tuple(text(name, "label", 64) for name in _list(body.get("labels"), "labels", limit=MAX_LABELS))
     faces = []
     found = _list(body.get("faces"), "faces")

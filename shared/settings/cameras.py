@@ -18,7 +18,16 @@ from emotion_stream.shared.settings.options import ALL
 
 TABLES = "cameras"
 """The table of tables, and the name under which commands find what was read of it."""
-PRODUCED = ("fps", "analyze_fps", "max_width", "jpeg_quality", "rtsp_transport", "stall_after", "still_seconds")
+PRODUCED = (
+    "fps",
+    "analyze_fps",
+    "max_width",
+    "jpeg_quality",
+    "rtsp_transport",
+    "stall_after",
+    "still_seconds",
+    "sound",
+)
 """General settings that a producer applies per camera; `CameraSettings` holds those of later stages."""
 AREAS = ("ignore", "zones")
 OWN = (*PRODUCED, *(f.name for f in fields(CameraSettings) if f.name not in AREAS))

@@ -149,6 +149,7 @@ class ProducerOptions:
         high=1000,
     )
     max_width: int = option(0, "width in pixels that wider frames are scaled down to; 0: never", low=0, high=16384)
+    sound: bool = option(False, "live: keep the sound of cameras in video=, as they send it, not encoded again")
     loop: bool = option(False, "live: start files and folders again when they end")
     paced: bool = option(False, "lossless: play files at their own speed, for people who watch")
     jpeg_quality: int = option(90, "quality of JPEG encoding, 1 to 100", low=1, high=100)

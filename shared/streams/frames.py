@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 
 from emotion_stream.shared.messages.codec import encode_frame
 from emotion_stream.shared.messages.signal import Signal
+from emotion_stream.shared.messages.sound import Sound, encode_sound
 from emotion_stream.shared.messages.types import Frame
 from emotion_stream.shared.streams import scripts
 from emotion_stream.shared.streams.access import Access, LeaseLost
@@ -19,6 +20,8 @@ from emotion_stream.shared.streams.progress import Progress
 if TYPE_CHECKING:
     import redis
 
+SOUND_BYTES = 8 * 2**20
+"""What the sound of all cameras of a shard may take in Redis: about a minute of ten cameras."""
 _NUMBER = re.compile("[0-9]{1,15}")
 _OUT = re.compile(r"(.*) ([0-9]{1,15}) ([0-9]{1,15})", re.DOTALL)
 _FLOWN = re.compile(r"(.*) ([0-9]{1,15}) ([0-9]{1,20}-[0-9]{1,20}) ([0-9]{1,15})", re.DOTALL)
@@ -91,6 +94,12 @@ class Frames(Access):
         with _lease_of(info.camera):
             made = self._append(keys, [*args, fields[b"h"], fields[b"j"]])
         return made.decode() if made else None
+
+    def append_sound(self, sound: Sound) -> None:
+        """Append sound, and let the oldest go. Unlike a frame it is lost where memory is full."""
+        fields = encode_sound(sound)
+        most = max(1, SOUND_BYTES // len(fields[b"m"]))
+        self.client.xadd(self.keys.sound, cast(Any, fields), maxlen=most, approximate=True)
 
     def skip_frames(self, camera: str, epoch: str, seq: int, next_seq: int, token: str) -> None:
         """Skip live frames from `seq` to below `next_seq` that could not be appended, so that the sink counts them

@@ -54,6 +54,11 @@ class Keys:
         return self.name("emotions")
 
     @property
+    def sound(self) -> str:
+        """Stream: the sound of cameras, where it is wanted."""
+        return self.name("sound")
+
+    @property
     def dead(self) -> str:
         """Stream: dead letters."""
         return self.name("dead")

@@ -7,13 +7,15 @@ from redis.exceptions import ResponseError
 
 from emotion_stream.shared.messages.types import Fields
 from emotion_stream.shared.streams import scripts
-from emotion_stream.shared.streams.access import Access, LeaseLost
+from emotion_stream.shared.streams.access import Access, Entry, LeaseLost
 from emotion_stream.shared.streams.keys import Keys
 from emotion_stream.shared.streams.progress import Progress
 
 if TYPE_CHECKING:
     import redis
 
+SOUNDS = 256
+"""Entries of `sound` that are read at once."""
 DEAD_DAYS = 7
 """After a run on somebody else's server, its dead letters are kept for so long."""
 
@@ -52,6 +54,12 @@ class Showing(Access):
             pipeline.xrange(self.keys.frames, i, i, count=1)
         replies = cast(list[list[tuple[bytes, Fields]]], pipeline.execute())
         return [reply[0][1].get(b"j") if reply else None for reply in replies]
+
+    def read_sound(self, after: str) -> list[Entry]:
+        """The sound that came after the stream id `after`, without waiting for any."""
+        reply = cast(list[Any] | dict[Any, Any], self.client.xread({self.keys.sound: after}, count=SOUNDS))
+        found = reply.items() if isinstance(reply, dict) else reply
+        return [Entry(i.decode(), fields) for _, entries in found for i, fields in entries]
 
     def shown(
         self,
@@ -145,6 +153,7 @@ class Showing(Access):
             k.history,
             k.workers,
             k.hints,
+            k.sound,
             k.lease("mode"),
             *flights,
         )

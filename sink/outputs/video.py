@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 
 from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.messages.sound import Sound
 from emotion_stream.shared.messages.types import FrameInfo, Mode
 from emotion_stream.shared.words.words import ENGLISH, Words
 from emotion_stream.sink.drawing.draw import Rate, annotate, plate
 from emotion_stream.sink.outputs.fragments import trim
+from emotion_stream.sink.outputs.heard import Heard
 from emotion_stream.sink.outputs.sound import add_sound
 from emotion_stream.sink.results.output import Image, Result
 
@@ -55,7 +57,8 @@ class Video:
 
     The first picture sets a clip's size (padded to even sides); other sizes are scaled into it. Frames lie where
     their media time says, strictly increasing. Frames without a picture become a plain dark plate. When it ends,
-    a clip gets the sound of the video file that it was made of, up to where media time jumps back.
+    a clip gets the sound of the video file that it was made of, up to where media time jumps back; that of
+    a camera gets what was heard of it.
 
     Args:
         target: the file, ending in `.mp4`.
@@ -101,6 +104,12 @@ class Video:
             how = self._target, name, self._fps, self._threads, self._notice, self._words, self._part
             clip = self._clips[camera] = _Clip(*how, self._before.get(camera))
         clip.write(result, image)
+
+    def hear(self, sound: Sound) -> None:
+        """See `sink.results.hearing.Hearing`."""
+        clip = self._clips.get(sound.camera)
+        if clip is not None:
+            clip.hear(sound)
 
     def follow(self, before: "Video") -> None:
         """Know also which frames the clips of this one, which is closed, hold."""
@@ -170,7 +179,8 @@ class _Clip:
         self._step = 1 / fps if fps else _DEFAULT_STEP
         self._looked_back = last is not None
         self._first: FrameInfo | None = None
-        self._heard: float | None = None
+        self._silent_from: float | None = None
+        self._heard: Heard | None = None
 
     def write(self, result: Result, image: Image | None) -> None:
         info = result.info
@@ -213,6 +223,8 @@ class _Clip:
         comment = f"{MARK} {first.epoch} {first.seq}"
         self._first = first
         self._encoder = _Encoder(path, size, self._fps, self._threads, first.mode, comment)
+        if first.mode == "live" and not self._fps:
+            self._heard = Heard(path)
         while self._waiting:
             early, fps = self._waiting.popleft()
             self._encode(early, None, fps)
@@ -224,7 +236,15 @@ class _Clip:
             drawn = plate(*size, result, fps, notice, self._words)
         else:
             drawn = annotate(image, result, fps, notice, words=self._words)
-        self._encoder.write(drawn, self._place(result.info.media_time))
+        at = self._place(result.info.media_time)
+        if self._heard is not None:
+            self._heard.place(result.info.epoch, result.info.media_time, at)
+        self._encoder.write(drawn, at)
+
+    def hear(self, sound: Sound) -> None:
+        """Keep sound of the clip, which it gets at its end."""
+        if self._heard is not None:
+            self._heard.hear(sound)
 
     def _place(self, media_time: float) -> float:
         """Seconds in the clip. Where media time stands or jumps back (a loop, a restart), a usual step is made."""
@@ -232,8 +252,8 @@ class _Clip:
             step = 0.0
         elif self._fps or media_time <= self._media_time:
             step = self._step
-            if self._heard is None and media_time < self._media_time:
-                self._heard = self._time + step
+            if self._silent_from is None and media_time < self._media_time:
+                self._silent_from = self._time + step
         else:
             step = min(media_time - self._media_time, _LONGEST_STEP)
             self._step = min(step, 1.0)
@@ -245,15 +265,22 @@ class _Clip:
         if self._waiting:
             self._start(self._waiting[0][0], _DEFAULT_SIZE)
         if self._encoder is not None:
-            self._encoder.close()
-            self._add_sound(self._encoder.path)
+            try:
+                self._encoder.close()
+                self._add_sound(self._encoder.path)
+            finally:
+                if self._heard is not None:
+                    self._heard.close()
 
     def _add_sound(self, path: Path) -> None:
-        """Where the clip was made of a file that lies on this machine, at the file's own rate."""
+        """That of a camera; or, where the clip was made of a file that lies on this machine, of that. Only where
+        pictures lie at their own times."""
+        if self._heard is not None:
+            self._heard.add(self._time + self._step)
         first = self._first
         if first is None or first.still or self._fps or not Path(first.source).is_file():
             return
-        seconds = self._time + self._step if self._heard is None else self._heard
+        seconds = self._time + self._step if self._silent_from is None else self._silent_from
         add_sound(path, Path(first.source), first.media_time, seconds)
 
 

@@ -1,3 +1,3 @@
 """What a result is, what an output must do, and the statistics of a run."""
 
-__all__ = ["history", "kept", "leaving", "monitor", "output", "pose", "stats"]
+__all__ = ["hearing", "history", "kept", "leaving", "monitor", "output", "pose", "stats"]

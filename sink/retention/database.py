@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from emotion_stream.shared.messages.sound import Sound
 from emotion_stream.sink.claims import COMPANIONS
 from emotion_stream.sink.events.event import Event, stamp
 from emotion_stream.sink.outputs.blocks import room
@@ -99,6 +100,9 @@ class KeptSqlite(Sqlite):
     def stop(self) -> None:
         """What is committed can be read."""
         self.forget()
+
+    def hear(self, sound: Sound) -> None:
+        """Nothing to do."""
 
     def tell(self, event: Event) -> None:
         """Events go elsewhere."""

@@ -7,7 +7,7 @@ from emotion_stream.sink.retention.database import KeptSqlite
 from emotion_stream.sink.retention.rolling import Opener, Rolling
 from emotion_stream.sink.retention.rules import Rules
 from emotion_stream.sink.retention.shelf import Shelf
-from emotion_stream.sink.retention.store import Held
+from emotion_stream.sink.retention.store import Held, HeldVideo
 
 
 def hold(kind: str, target: Path, rules: Rules, opener: Opener, clock: Callable[[], float]) -> Held:
@@ -24,4 +24,5 @@ def hold(kind: str, target: Path, rules: Rules, opener: Opener, clock: Callable[
     """
     if kind == "sqlite":
         return Held(KeptSqlite(target))
-    return Held(Rolling(Shelf(kind, target, rules.period, clock), opener, rules.period))
+    rolling = Rolling(Shelf(kind, target, rules.period, clock), opener, rules.period)
+    return HeldVideo(rolling) if kind == "video" else Held(rolling)

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.messages.sound import Sound
 from emotion_stream.sink.events.event import Event, Listener
 from emotion_stream.sink.outputs import images
 from emotion_stream.sink.outputs.blocks import room
 from emotion_stream.sink.outputs.csv_table import OtherLabels
+from emotion_stream.sink.results.hearing import Hearing
 from emotion_stream.sink.results.output import Buffering, Image, Output, Result
 from emotion_stream.sink.retention import naming
 from emotion_stream.sink.retention.policy import Segment
@@ -88,6 +90,12 @@ class Rolling:
         lane = self._lane(event.camera, event.told_at)
         if isinstance(lane.output, Listener):
             lane.output.tell(event)
+
+    def hear(self, sound: Sound) -> None:
+        """Hand sound of a camera to the clip that is being written."""
+        lane = self._lanes.get(sound.camera)
+        if lane is not None and isinstance(lane.output, Hearing):
+            lane.output.hear(sound)
 
     def flush(self) -> None:
         """Hand everything to the operating system, and look how large the files have become."""

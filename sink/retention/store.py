@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.messages.sound import Sound
 from emotion_stream.sink.events.event import Event
 from emotion_stream.sink.results.output import Image, Output, Result
 from emotion_stream.sink.retention.policy import Segment
@@ -57,6 +58,9 @@ class Store(Output, Protocol):
 
     def tell(self, event: Event) -> None:
         """See `sink.events.event.Listener`."""
+
+    def hear(self, sound: Sound) -> None:
+        """See `sink.results.hearing.Hearing`."""
 
 
 def is_full(error: EmotionError) -> bool:
@@ -175,3 +179,11 @@ class Held:
         self.left_out += self._since
         self._since = 0
         self.pause(str(error), time.monotonic())
+
+
+class HeldVideo(Held):
+    """One that wants the sound of cameras, too."""
+
+    def hear(self, sound: Sound) -> None:
+        """See `sink.results.hearing.Hearing`."""
+        self.store.hear(sound)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
+from emotion_stream.shared.messages.sound import Piece, Sound
 from emotion_stream.shared.streams.connection import connect
 from emotion_stream.shared.streams.groups import Done
 from emotion_stream.shared.streams.hints import Hint
@@ -147,6 +148,8 @@ def test_every_call_of_every_stage_is_allowed_to_its_user(streams: dict[str, Str
     assert producer.replicated(0)
     producer.skip_frames("cam", "run", 3, 4, "me")
     producer.finish("cam", "run", 4)
+    producer.append_sound(Sound("cam", "run", b"track", (Piece(0.0, 0.02, b"data"),)))
+    assert len(sink.read_sound("0")) == 1
     producer.release("camera:cam", "me")
     for name in STAGES:
         streams[name].withdraw(name)

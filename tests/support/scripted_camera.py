@@ -166,7 +166,8 @@ class RtspTalker:
                 extra = "Content-Type: application/sdp\r\n"
             elif verb == "SETUP":
                 self.asked += [line for line in head.splitlines() if line.startswith("Transport:")]
-                extra = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
+                channels = "2-3" if url.endswith("audio") else "0-1"
+                extra = f"Transport: RTP/AVP/TCP;unicast;interleaved={channels}\r\n"
             if verb not in ("OPTIONS", "DESCRIBE"):
                 extra += "Session: 12345678\r\n"
             answer = f"RTSP/1.0 {status}\r\nCSeq: {number}\r\n{extra}Content-Length: {len(body)}\r\n\r\n{body}"

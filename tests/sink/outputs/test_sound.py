@@ -30,9 +30,11 @@ def media(
     early: float = 0.0,
     seconds: float = 3.0,
     codec: str = "aac",
+    flash: bool = False,
 ) -> Path:
     """A clip whose pictures are shown at these times, all `late` seconds after the beginning of the file's clock.
-    Its sound begins `early` seconds before the first picture, lasts `seconds` and clicks at CLICK."""
+    Its sound begins `early` seconds before the first picture, lasts `seconds` and clicks at CLICK; with `flash`,
+    pictures are white for 0.2 s from then on."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25, options={"tune": "zerolatency"})
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
@@ -55,7 +57,8 @@ def media(
             packets += sound.encode(heard)
         packets += sound.encode(None)
         for time in times:
-            seen = av.VideoFrame.from_ndarray(PICTURE, format="bgr24")
+            white = flash and CLICK - 1e-6 <= time < CLICK + 0.2
+            seen = av.VideoFrame.from_ndarray(PICTURE * 0 + 255 if white else PICTURE, format="bgr24")
             seen.pts, seen.time_base = round((time + late) * 90_000), Fraction(1, 90_000)
             packets += video.encode(seen)
         packets += video.encode(None)
