@@ -67,7 +67,7 @@ train-env:
 
 # The networks are tiny: threads would only wait for one another.
 test-training: train-env
-	@KERAS_BACKEND=$(BACKEND) OMP_NUM_THREADS=1 .venv-$(TRAIN)/bin/python -m pytest -m needs $(ARGS)
+	@KERAS_BACKEND=$(BACKEND) OMP_NUM_THREADS=1 .venv-$(TRAIN)/bin/python -m pytest -m needs --timeout 400 $(ARGS)
 
 chaos: $(VENV)/.dev
 	@$(PY) -m tests.chaos $(ARGS)
