@@ -32,7 +32,7 @@ from emotion_stream.sink.order import Released, Reorder
 from emotion_stream.sink.results.hearing import Ears
 from emotion_stream.sink.results.history import Histories
 from emotion_stream.sink.results.leaving import Departure, Departures, forget, present
-from emotion_stream.sink.results.monitor import Keeping, Monitor, Remembering, Report, behind
+from emotion_stream.sink.results.monitor import Monitor, Remembering, Report, behind, kept
 from emotion_stream.sink.results.output import Buffering, Output, Result
 from emotion_stream.sink.results.stats import Stats
 from emotion_stream.sink.roll import Roll
@@ -248,7 +248,9 @@ class Sink:
         under_way |= self._veil.cameras() | self._order.cameras()
         for departure in self._departures.new(progress.left, under_way):
             self._let_go(departure)
-        self._keep()
+        if (told := kept(self._outputs)) is not None:
+            self._stats.kept = told
+            self._metrics.kept(**told.figures(self._clock.wall()))
         if not self._monitors:
             return
         hops = (keys.frames, "detector"), (keys.faces, "classifier"), (keys.emotions, self._name)
@@ -276,14 +278,6 @@ class Sink:
             self._positions[camera] = departure.epoch, departure.count
             self._streams.shown(self._name, self._service.worker, [], self._positions, self._stats.to_bytes())
         self._streams.drop_tracks(self._name, [camera, camera + _EVENTS])
-
-    def _keep(self) -> None:
-        """What has to go goes, also while nothing comes."""
-        for output in self._outputs:
-            if isinstance(output, Keeping):
-                output.look()
-                self._stats.kept = output.kept()
-                self._metrics.kept(**self._stats.kept.figures(self._clock.wall()))
 
     def _tell_of_cameras(self, progress: Progress) -> None:
         now = self._clock.wall()

@@ -64,6 +64,16 @@ class Keeping(Protocol):
         """What there is now."""
 
 
+def kept(outputs: Iterable[object]) -> Kept | None:
+    """Let everything go that has to, also while nothing comes; what there is then. None: nothing is kept in order."""
+    told = None
+    for output in outputs:
+        if isinstance(output, Keeping):
+            output.look()
+            told = output.kept()
+    return told
+
+
 @runtime_checkable
 class Monitor(Output, Protocol):
     """An output that is watched. Its methods are called by one thread."""
