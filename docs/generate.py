@@ -16,7 +16,7 @@ from typing import Any
 
 from emotion_stream.emotion.__main__ import COMMANDS
 from emotion_stream.shared import errors
-from emotion_stream.shared.messages import camera, types
+from emotion_stream.shared.messages import camera, sound, types
 from emotion_stream.shared.process import metrics
 from emotion_stream.shared.settings import cli
 from emotion_stream.shared.settings.cameras import KEYS
@@ -199,10 +199,11 @@ def messages_page() -> str:
     parts = [
         "# Messages",
         NOTE,
-        "Entries of the three streams, as `shared/messages/types.py` declares them and"
+        "Entries of the streams, as `shared/messages/types.py` declares them and"
         " `shared/messages/codec.py` writes them: `frames` holds a `Frame` (field `h`: a MessagePack header,"
         " field `j`: the JPEG), `faces` holds `Detections` and `emotions` holds `Emotions` (field `m`,"
-        " MessagePack). Every message carries a schema version. A reader ignores fields that it does not know,"
+        " MessagePack). `sound` holds `Sound` (`shared/messages/sound.py`, field `m`), if somebody wants that."
+        " Every message carries a schema version. A reader ignores fields that it does not know,"
         " and leaves messages of newer versions to newer readers. The [results](results.md) that users read are"
         " described on their own page.",
     ]
@@ -220,6 +221,7 @@ def messages_page() -> str:
 MESSAGES = (
     *(types.Frame, types.Detections, types.Emotions, types.FrameInfo, types.Outcome, types.ModelSpec),
     *(types.Crop, types.Prediction, types.Box, camera.CameraSettings),
+    *(sound.Sound, sound.Piece),
 )
 
 

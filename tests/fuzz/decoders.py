@@ -26,6 +26,7 @@ from emotion_stream.shared.messages.codec import (
     salvage,
 )
 from emotion_stream.shared.messages.scene import CELLS
+from emotion_stream.shared.messages.sound import Piece, Sound, decode_sound, encode_sound
 from emotion_stream.shared.messages.types import (
     Box,
     Crop,
@@ -87,6 +88,7 @@ def corpus() -> list[bytes]:
         encode_frame(Frame(INFO, b"", outcome=Outcome.error("x" * 200)))[b"h"],
         encode_detections(Detections(still, "1-1", SPEC, faces))[b"m"],
         encode_detections(Detections(INFO, "1-1", SPEC, (), Outcome.dropped("stale")))[b"m"],
+        encode_sound(Sound("hall", "a", b"track", (Piece(1.5, 0.02, b"data"),)))[b"m"],
         encode_emotions(Emotions(still, "1-1", ("a", "b"), LABELLED))[b"m"],
         Stats(frames=5, emotions={"happy": 3}, latencies={7: 5}, first_captured_at=1.0).to_bytes(),
         memory.to_bytes(),
@@ -113,6 +115,11 @@ def _detections(data: bytes) -> None:
 def _emotions(data: bytes) -> None:
     found = decode_emotions({b"m": data}, "1-1")
     assert all(len(face.probabilities) == len(found.labels) for face in found.faces)
+
+
+def _sound(data: bytes) -> None:
+    found = decode_sound({b"m": data})
+    assert decode_sound(encode_sound(found)) == found
 
 
 def _salvage(data: bytes) -> None:
@@ -166,6 +173,7 @@ DECODERS: Mapping[str, Callable[[bytes], object]] = {
     "frame": _frame,
     "detections": _detections,
     "emotions": _emotions,
+    "sound": _sound,
     "salvage": _salvage,
     "settings": _settings,
     "progress": _progress,
