@@ -65,7 +65,7 @@ class Keeping(Protocol):
 
 
 def kept(outputs: Iterable[object]) -> Kept | None:
-    """Let everything go that has to, also while nothing comes. Returns what there is then; None: nothing is kept."""
+    """Let everything go that has to. Returns what there is then; None: nothing is kept in order."""
     told = None
     for output in outputs:
         if isinstance(output, Keeping):
