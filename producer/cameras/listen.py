@@ -20,7 +20,8 @@ BATCH = 0.2
 HELD = 1000
 """Pieces that wait, for the first picture or for being fetched, at the most: some 20 seconds."""
 STEADY = 0.05
-"""Weight of the newest picture in how the clock of the medium stands to ours."""
+"""Least weight of the newest picture in how the clock of the medium stands to ours. The first ones weigh alike: one of
+them may be late, because the connection was only just opened."""
 STEP = 0.02
 """Seconds by which that must have moved before sound is moved."""
 JUMP = 1.0
@@ -89,6 +90,7 @@ class Listening:
         self._early: deque[av.Packet[Any]] = deque(maxlen=HELD)
         self._offset: float | None = None
         self._steady = 0.0
+        self._pictures = 0
         self._seen = 0.0
         if not container.streams.audio:
             ear.hears_nothing("it sends no sound")
@@ -107,7 +109,9 @@ class Listening:
         offset = at - stamp
         if self._offset is None or abs(offset - self._offset) > JUMP:
             self._offset = self._steady = offset
-        self._steady += STEADY * (offset - self._steady)
+            self._pictures = 0
+        self._pictures += 1
+        self._steady += max(STEADY, 1 / self._pictures) * (offset - self._steady)
         if abs(self._steady - self._offset) > STEP:
             self._offset = self._steady
         self._seen = at
