@@ -20,8 +20,8 @@ BATCH = 0.2
 HELD = 1000
 """Pieces that wait, for the first picture or for being fetched, at the most: some 20 seconds."""
 STEADY = 0.05
-"""Least weight of the newest picture in how the clock of the medium stands to ours. The first ones weigh alike: one
-of them may be late, because the connection was only just opened."""
+"""Least weight of the newest picture in how the clock of the medium stands to ours. The first ones weigh alike:
+one of them may be late, because the connection was only just opened."""
 STEP = 0.02
 """Seconds by which that must have moved before sound is moved."""
 JUMP = 1.0
