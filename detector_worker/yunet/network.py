@@ -26,7 +26,7 @@ class Network:
     """YuNet. Not to be shared between threads."""
 
     def __init__(self, precision: str = "auto", weights: Path = WEIGHTS, digest: str | None = None) -> None:
-        """Read the network. `precision`: fp32, bf16, or auto: bf16 where the processor has it. `digest`: of
+        """Read the network. `precision`: fp32, bf16, or auto: bf16 where it is faster. `digest`: of
         other files than those that ship, as DIGEST.
 
         Raises:
@@ -41,8 +41,9 @@ class Network:
         self._tensor = partial(ov.Tensor, shared_memory=True)
         self._model = self._core.read_model(weights)
         if precision == "auto":
-            able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-            precision = "bf16" if "BF16" in able else "fp32"
+            able = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            name = str(self._core.get_property("CPU", "FULL_DEVICE_NAME"))
+            precision = "bf16" if able and bf16_is_fast(name, _flags()) else "fp32"
         self.precision = precision
         self._compiled: OrderedDict[tuple[int, int], _Compiled] = OrderedDict()
 
@@ -71,6 +72,21 @@ class Network:
             self._compiled[size] = _Compiled(self._core, self._model, self._tensor, width, height, self.precision)
         self._compiled.move_to_end(size)
         return self._compiled[size]
+
+
+def bf16_is_fast(processor: str, flags: str) -> bool:
+    """Whether a processor that knows bf16 computes faster in it. AMD's do, 1.5 times (EPYC); Intel's where they have
+    AMX: with AVX-512 alone a frame took 2.7 ms instead of 1.6 (Xeon). Pure."""
+    return "AMD" in processor or "amx_bf16" in flags.split()
+
+
+def _flags() -> str:
+    """What the processor can do, as Linux tells it; elsewhere nothing."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line for line in lines if line.startswith("flags")), "")
 
 
 class _Compiled:

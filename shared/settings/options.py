@@ -200,7 +200,7 @@ class DetectorOptions:
     min_score: float = option(0.7, "lowest score that counts as a face (yunet)", low=0.05, high=0.99)
     detector_precision: Literal["auto", "fp32", "bf16"] = option(
         "auto",
-        "number format of the network; auto: bf16 where the processor supports it (yunet)",
+        "number format of the network; auto: bf16 where the processor computes faster in it (yunet)",
         choices=("auto", "fp32", "bf16"),
     )
     cascade: str = option(
