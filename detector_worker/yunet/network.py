@@ -75,8 +75,8 @@ class Network:
 
 
 def bf16_is_fast(processor: str, flags: str) -> bool:
-    """Whether a processor that knows bf16 computes faster in it. AMD's do, 1.5 times (EPYC); Intel's where they have
-    AMX: with AVX-512 alone a frame took 2.7 ms instead of 1.6 (Xeon). Pure."""
+    """Whether a processor that knows bf16 computes faster in it. AMD's do, 1.5 times (EPYC); Intel's where they
+    have AMX: with AVX-512 alone a frame took 2.7 ms instead of 1.6 (Xeon). Pure."""
     return "AMD" in processor or "amx_bf16" in flags.split()
 
 

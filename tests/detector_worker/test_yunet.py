@@ -208,3 +208,15 @@ def test_a_haar_worker_never_loads_openvino() -> None:
 
 def test_gray_and_coloured_pictures_show_the_same_faces(detector: Detector) -> None:
     assert len(found(detector, to_gray(sample_frames()[84]))) == 2
+
+
+@pytest.mark.parametrize(
+    ("processor", "flags", "fast"),
+    [
+        ("AMD EPYC 9B14 96-Core Processor", "flags : avx512_bf16", True),
+        ("Intel(R) Xeon(R) Processor", "flags : avx512_bf16 avx512_vnni", False),
+        ("Intel(R) Xeon(R) Processor", "flags : avx512_bf16 amx_bf16", True),
+    ],
+)
+def test_bf16_is_taken_where_it_is_faster(processor: str, flags: str, fast: bool) -> None:
+    assert network.bf16_is_fast(processor, flags) is fast
