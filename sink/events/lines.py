@@ -6,7 +6,7 @@ from pathlib import Path
 
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.sink.events.event import Event, as_json
-from emotion_stream.sink.outputs.appender import Appender, skip_to_end
+from emotion_stream.sink.outputs.appender import Appender, Appending, skip_to_end
 from emotion_stream.sink.results.output import Image, Result
 
 KNOWN = 4096
@@ -14,7 +14,7 @@ KNOWN = 4096
 _START = b'{"version"'
 
 
-class EventLines:
+class EventLines(Appending):
     """Writes events to a file, or to standard output for "-".
 
     A file is opened to resume: a partial last line goes, and events that are among its last ones are not written
@@ -27,8 +27,6 @@ class EventLines:
     Raises:
         EmotionError: the file cannot be written, or holds something else than events.
     """
-
-    needs_image = False
 
     def __init__(self, target: str, *, at_end: bool = False) -> None:
         self._at_end = at_end
@@ -77,18 +75,6 @@ class EventLines:
 
     def write(self, result: Result, image: Image | None) -> None:
         """Frames are no events."""
-
-    def flush(self) -> None:
-        """Hand what is written to the operating system."""
-        self._file.flush()
-
-    def forget(self) -> None:
-        """See `sink.output.Buffering`."""
-        self._file.forget()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 def is_ours(path: Path) -> bool:

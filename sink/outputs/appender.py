@@ -133,3 +133,22 @@ class Appender:
 
     def _failed(self, e: OSError) -> EmotionError:
         return EmotionError(f"cannot write {self._name}: {e.strerror}")
+
+
+class Appending:
+    """An output that appends text to a file: what all of them do alike. See `sink.results.output.Buffering`."""
+
+    needs_image = False
+    _file: Appender
+
+    def flush(self) -> None:
+        """Hand what is written to the operating system."""
+        self._file.flush()
+
+    def forget(self) -> None:
+        """Give up what was not flushed."""
+        self._file.forget()
+
+    def close(self) -> None:
+        """Write what is left, and close the file."""
+        self._file.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.sink.drawing.draw import COLOURS
-from emotion_stream.sink.outputs.appender import Appender, newest, skip_to_end
+from emotion_stream.sink.outputs.appender import Appender, Appending, newest, skip_to_end
 from emotion_stream.sink.results.output import ANALYZED, DETAILS, NAME, Image, Result, as_json, details
 
 FRAME_COLUMNS = (
@@ -60,7 +60,7 @@ class OtherLabels(EmotionError):
     """A table has no columns for the labels of a result."""
 
 
-class CsvTable:
+class CsvTable(Appending):
     """Writes rows to a file, UTF-8, one line each, with a heading.
 
     A file is opened to resume: a partial last line goes, and the other rows of its frame with it; of each (camera,
@@ -73,8 +73,6 @@ class CsvTable:
     Raises:
         EmotionError: the file cannot be written, or holds something else than results.
     """
-
-    needs_image = False
 
     def __init__(self, target: Path, *, at_end: bool = False) -> None:
         self._path = target
@@ -137,18 +135,6 @@ class CsvTable:
     def follow(self, before: "CsvTable") -> None:
         """Know also what the file before this one holds at its end."""
         self._last = newest(before._last) | self._last
-
-    def flush(self) -> None:
-        """Hand all rows to the operating system."""
-        self._file.flush()
-
-    def forget(self) -> None:
-        """See `sink.output.Buffering`."""
-        self._file.forget()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 def rows(result: Result, labels: int, detailed: bool = True) -> list[list[object]]:

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 from emotion_stream.shared.errors import EmotionError
-from emotion_stream.sink.outputs.appender import Appender, newest, skip_to_end
+from emotion_stream.sink.outputs.appender import Appender, Appending, newest, skip_to_end
 from emotion_stream.sink.results.output import Image, Result, as_json
 
 _START = b'{"camera"'
 
 
-class JsonLines:
+class JsonLines(Appending):
     """Writes JSON lines to a file, or to standard output for "-".
 
     A file is opened to resume: a partial last line goes, and of each (camera, epoch) only results after the
@@ -23,8 +23,6 @@ class JsonLines:
     Raises:
         EmotionError: the file cannot be written, or holds something else than results.
     """
-
-    needs_image = False
 
     def __init__(self, target: str, *, at_end: bool = False) -> None:
         self._at_end = at_end
@@ -64,15 +62,3 @@ class JsonLines:
     def follow(self, before: "JsonLines") -> None:
         """Know also what the file before this one holds at its end."""
         self._last = newest(before._last) | self._last
-
-    def flush(self) -> None:
-        """Hand all lines to the operating system."""
-        self._file.flush()
-
-    def forget(self) -> None:
-        """See `sink.output.Buffering`."""
-        self._file.forget()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
