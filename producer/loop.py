@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from emotion_stream.producer.changes import Assignment, assign
-from emotion_stream.producer.crew import Base, Crew
+from emotion_stream.producer.crew import Crew
 from emotion_stream.producer.link import Streams
 from emotion_stream.producer.live import new_epoch
+from emotion_stream.producer.member import Base
 from emotion_stream.producer.pictures.source import Context, Nobody, Observer
 from emotion_stream.producer.roll import Roll
 from emotion_stream.producer.signals import Signals

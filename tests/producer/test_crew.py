@@ -17,9 +17,9 @@ from prometheus_client import CollectorRegistry
 
 from emotion_stream.emotion.runner.server import EmbeddedServer
 from emotion_stream.producer.changes import Assignment, assign, compare, pass_name
-from emotion_stream.producer.crew import Producer
 from emotion_stream.producer.link import Stopped
 from emotion_stream.producer.loop import Given, Read, run_producers
+from emotion_stream.producer.member import Producer
 from emotion_stream.producer.roll import Roll
 from emotion_stream.producer.signals import Signals
 from emotion_stream.producer.sources.spec import plan
