@@ -130,7 +130,7 @@ def scheduled(info: FrameInfo, box: Box, every: int) -> bool:
     scale = min(1.0, DetectorOptions().scan_width / info.width)
     windows = min(box.width, box.height) * scale / WINDOW
     sizes = SMALL if windows < MEDIUM.reduction else MEDIUM if windows < LARGE.reduction else LARGE
-    for turn in due(info, info.seq, every):
+    for turn in due(info, info.seq, -every, every):
         margin = round(sizes.to * sizes.reduction * WINDOW / scale)
         area = split(Box(0, 0, info.width, info.height), turn.parts, margin)[turn.part]
         across = area.x <= box.x and box.x + box.width <= area.x + area.width

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -43,8 +43,6 @@ OpenCV looks at every second row and column only. Chosen by measurement among 34
 (docs/explanation/performance.md)."""
 THOROUGH = Near(44, 1.3, 1.1, 2)
 """Finds 99 % of them, in six times the time."""
-SURE = Near(44, 1.3, 1.1, 3)
-"""What a known or suspected face must pass now and then: takes few other things for a face."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +53,23 @@ class Sizes:
         reduction: how many times smaller than for a scan the picture may be.
         to: side of the largest of them, in sides of the cascade's window, in that smaller picture; 0: any. The
             smallest ones have its size.
-        factor: step between the scales searched; 0: that of a scan.
-        neighbors: overlapping hits that make a face; 0: as many as in a scan. With a single one being enough,
-            what is found is looked at again.
+        factor: step between the scales searched. It is coarse, and a single hit is enough: what is found is
+            looked at again.
         cost: of it, in scans of the same area.
     """
 
     reduction: int
     to: float
     factor: float
-    neighbors: int
     cost: float
 
 
-SMALL = Sizes(1, 2.2, 0, 0, 0.55)
-"""A little more than up to where medium ones begin, because boxes vary."""
-MEDIUM = Sizes(2, 2.2, 1.189, 1, 0.11)
-"""Four steps end just below twice the window, from where on OpenCV looks at every row and column."""
-LARGE = Sizes(4, 0, 1.1, 1, 0.08)
+SMALL = Sizes(1, 2.2, 1.25, 0.3)
+"""A little more than up to where medium ones begin, because boxes vary. Three steps end just below twice the
+window, from where on OpenCV looks at every row and column."""
+MEDIUM = Sizes(2, 2.2, 1.189, 0.11)
+"""Four steps, for the same reason."""
+LARGE = Sizes(4, 0, 1.1, 0.08)
 AGAIN = 1.5
 """Side of the square in which what a single hit has found is looked for again, in sides of its box."""
 
@@ -94,6 +91,11 @@ class FaceFinder:
         self.ignored = NOTHING
         self._cascade = load_cascade(options.cascade)
         self._window: tuple[int, int] = tuple(self._cascade.getOriginalWindowSize())  # type: ignore[assignment]
+
+    @property
+    def sure(self) -> Near:
+        """What a suspected face must pass, and a known one now and then: takes few other things for a face."""
+        return replace(THOROUGH, neighbors=self._options.min_neighbors)
 
     def tuned(self, options: DetectorOptions, ignored: Ignored = NOTHING) -> "FaceFinder":
         """The same cascade with other settings, and with parts of the picture in which faces do not count; what
@@ -123,17 +125,13 @@ class FaceFinder:
     ) -> list[Face]:
         """Faces of some sizes in `area`; `scale`: pixels of a full scan for one of `gray`. What lies on one of the
         `known` faces is not looked at again, and may be missing."""
-        window, options = self._window[0], self._options
         scale /= sizes.reduction
-        least, most = self._least(gray, scale), round(sizes.to * window)
+        least, most = self._least(gray, scale), round(sizes.to * self._window[0])
         if most and least > most:
             return []
-        factor, neighbors = sizes.factor or options.scale_factor, sizes.neighbors or options.min_neighbors
-        found = self._search(gray, area, scale, least, most, factor, neighbors)
-        if sizes.neighbors != 1:
-            return found
+        found = self._search(gray, area, scale, least, most, sizes.factor, 1)
         suspects = [box for box, _ in found if all(overlap(box, other) <= MAX_OVERLAP for other, _ in known)]
-        closer = (self.find_near(gray, box, AGAIN, SURE) for box in suspects)
+        closer = (self.find_near(gray, box, AGAIN, self.sure) for box in suspects)
         return suppress([face for faces in closer for face in faces])
 
     def widest(self, sizes: Sizes) -> int:

@@ -16,7 +16,7 @@ from emotion_stream.shared.errors import DecodeError
 from emotion_stream.shared.messages.scene import Thumbnail
 from emotion_stream.shared.messages.types import MAX_SIDE, Box
 
-VERSION = 3
+VERSION = 4
 SIZES = (SMALL, MEDIUM, LARGE)
 """As they are numbered in what is stored."""
 
@@ -39,6 +39,7 @@ class Memory:
     Attributes:
         width, height: of the frame, pixels.
         scanned: seq of the last frame on which a part of the scan of everything fell.
+        whole: seq of the last frame from which on everything was searched at once.
         faces: where faces were.
         thumbnail: each cell as it was when it was last searched for new faces.
         searched: areas that were searched a moment ago because they moved: when (media time) and
@@ -55,6 +56,7 @@ class Memory:
     width: int
     height: int
     scanned: int
+    whole: int
     faces: tuple[Known, ...]
     thumbnail: Thumbnail
     searched: tuple[tuple[float, Box], ...]
@@ -66,7 +68,7 @@ class Memory:
     def to_bytes(self) -> bytes:
         """About 1,200 bytes, and 30 for each face."""
         place = [self.epoch, self.seq, self.media_time, self.width, self.height]
-        head = [VERSION, *place, self.scanned, self.credit, self.cut]
+        head = [VERSION, *place, self.scanned, self.whole, self.credit, self.cut]
         faces = [[*_numbers(f.box), f.seen, f.misses, f.doubts] for f in self.faces]
         searched = [[*_numbers(box), at] for at, box in self.searched]
         todo = [[*_numbers(box), SIZES.index(sizes)] for sizes, box in self.todo]
@@ -88,7 +90,7 @@ class Memory:
             )
             if version != VERSION or not isinstance(epoch, str):
                 raise DecodeError("a detector's memory of another version")
-            seq, media_time, width, height, scanned, credit, cut = _finite(numbers)
+            seq, media_time, width, height, scanned, whole, credit, cut = _finite(numbers)
             known = []
             for x, y, w, h, seen, misses, doubts in map(_finite, faces):
                 known.append(Known(_box(x, y, w, h), seen, int(misses), int(doubts)))
@@ -105,6 +107,7 @@ class Memory:
             int(width),
             int(height),
             int(scanned),
+            int(whole),
             tuple(known),
             thumbnail,
             tuple(areas),

@@ -15,7 +15,6 @@ from emotion_stream.detector_worker.haar.cascade import (
     MEDIUM,
     QUICK,
     SMALL,
-    SURE,
     THOROUGH,
     Face,
     FaceFinder,
@@ -48,7 +47,7 @@ MOST_DOUBTS = 2
 """Times in a row that a known face may fail a closer look: after that it is not believed any more."""
 MOTION_EVERY = 0.15
 """Seconds of the medium between two searches of what moved: meanwhile its parts grow together."""
-MOTION_SHARE = 0.3
+MOTION_SHARE = 0.2
 """What such searches may cost for each second of the medium, in scans of the whole picture."""
 AT_ONCE = 0.15
 """What they may cost in one frame; the rest comes with the next ones. With less, small faces are cut too often."""
@@ -103,7 +102,7 @@ class Searcher:
         for_scan = 1 / self._scale(jpeg)
         if memory is None or memory.todo or not _helps(memory, jpeg, info):
             return for_scan
-        if schedule.due(info, memory.scanned, self._options.scan_every):
+        if self._turns(info, memory):
             return for_scan  # it is needed anyway: better than to decode twice
         longer = max(jpeg.width, jpeg.height)
         smallest = min((min(f.box.width, f.box.height) for f in memory.faces), default=longer)
@@ -120,6 +119,7 @@ class Searcher:
             jpeg.width,
             jpeg.height,
             info.seq,
+            info.seq,
             (),
             cells,
             (),
@@ -132,7 +132,7 @@ class Searcher:
 
     def _in_places(self, jpeg: GrayJpeg, info: FrameInfo, memory: Memory) -> tuple[list[Face], Memory]:
         """Look for known faces where they were, and for new ones where it is their turn or something moved."""
-        turns = schedule.due(info, memory.scanned, self._options.scan_every)
+        turns = self._turns(info, memory)
         gray = jpeg.reduced(self.detail(jpeg, info, memory))
         now = scene.thumbnail(gray, memory.thumbnail.shape)
         cut = scene.cut(now, memory.look, info.media_time - memory.media_time)
@@ -162,13 +162,18 @@ class Searcher:
         if anew:
             fresh = replace(after, searched=(), credit=1.0)
             planned = self._where_moved(jpeg, fresh, now, np.ones_like(now, np.bool_))
-            after = replace(planned, credit=after.credit)
+            after = replace(planned, credit=after.credit, whole=info.seq)
+            kept = [face for face in kept if not face.misses]  # who is not in the new scene has gone
         if not turns:
             if not after.todo and all(abs(info.media_time - at) >= MOTION_EVERY for at, _ in after.searched):
                 after = self._where_moved(jpeg, after, now, scene.moved(now, before))
             found, after = self._do(jpeg, after, faces)
             faces += found
         return self._settled(info, after, faces, kept)
+
+    def _turns(self, info: FrameInfo, memory: Memory) -> Sequence[schedule.Turn]:
+        """The parts of the scan of everything that come with this frame."""
+        return schedule.due(info, memory.scanned, memory.whole, self._options.scan_every)
 
     def _by_turns(self, jpeg: GrayJpeg, turn: schedule.Turn, known: Sequence[Face]) -> list[Face]:
         """The faces that a part of the scan of everything finds."""
@@ -241,7 +246,7 @@ class Searcher:
         for face in known:
             gone = abs(info.media_time - face.seen)
             reach = min(WIDEST, REACH + SPEED * gone)
-            found = self._look(gray, jpeg, face, reach, (SURE,)) if doubt else []
+            found = self._look(gray, jpeg, face, reach, (self._finder.sure,)) if doubt else []
             doubts = 0 if found else face.doubts + doubt
             if doubts > MOST_DOUBTS:
                 continue

@@ -72,6 +72,7 @@ def corpus() -> list[bytes]:
         640,
         360,
         5,
+        1,
         known,
         np.zeros((18, CELLS), np.uint8),
         ((0.2, known[0].box),),
