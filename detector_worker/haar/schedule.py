@@ -36,8 +36,8 @@ TURNS = (*_third(0), *_third(1), *_third(2))
 
 
 def due(info: FrameInfo, scanned: int, whole: int, every: int) -> Sequence[Turn]:
-    """The turns that come with this frame; cameras begin at different frames. None come for a while after the frame
-    `whole`, from which on everything was searched at once.
+    """The turns that come with this frame; cameras begin at different frames. None come for a while after the
+    frame `whole`, from which on everything was searched at once.
 
     When the last frame with a turn, `scanned`, is too long ago, because the frame whose turn it was is lost, a
     turn comes at once.

@@ -154,7 +154,10 @@ class Launch:
 
     def start_producer(self) -> None:
         """Start the producer, which waits with its first frame until `go`."""
-        self.start("producer", "producer", self._alone, ends=True, tables=to_tables(self.cameras))
+        # A file is read ahead as far as the queue allows: no hurry, while every result waits for the workers.
+        gives_way = not self.is_live
+        tables = to_tables(self.cameras)
+        self.start("producer", "producer", self._alone, ends=True, gives_way=gives_way, tables=tables)
 
     @property
     def _alone(self) -> ProducerOptions:
@@ -211,11 +214,13 @@ class Launch:
         *settings: object,
         ends: bool = False,
         keep_stdout: bool = False,
+        gives_way: bool = False,
         tables: str = "",
     ) -> None:
         """Start one process; for the arguments see `Plan`, and `write`."""
         path = self.write(slot, *settings, tables=tables)
-        self.supervisor.start(Plan(slot, module, [f"--config={path}"], ends=ends, keep_stdout=keep_stdout))
+        plan = Plan(slot, module, [f"--config={path}"], ends=ends, keep_stdout=keep_stdout, gives_way=gives_way)
+        self.supervisor.start(plan)
 
     def write(self, slot: str, *settings: object, tables: str = "") -> Path:
         """Write the settings file of a process, as a whole, and return where it lies. `tables` stand in it behind

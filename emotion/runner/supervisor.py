@@ -25,6 +25,8 @@ ROOT = Path(emotion_stream.__file__).resolve().parents[1]
 RESTART_PAUSE = 0.2
 """Seconds to wait for each crash that came before in the same row; after the first there is no reason to wait."""
 NEWS_BYTES = 1 << 20
+NICE = 10
+"""By how much a process is nicer than others that gives way to them: it gets a tenth of their time."""
 RETIRES_WITHIN = 30.0
 """Seconds that a process gets to finish what it holds when it is not needed any more."""
 WORTH_TELLING = re.compile(
@@ -38,7 +40,7 @@ FATAL = (EmotionError.exit_code, UsageError.exit_code)
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One process to run. `module` is a stage's package; `name` is stable over restarts; `ends` says that it may
-    end by itself."""
+    end by itself; `gives_way` that the others go first where cores are short."""
 
     name: str
     module: str
@@ -46,6 +48,7 @@ class Plan:
     threads: int = 1
     ends: bool = False
     keep_stdout: bool = False
+    gives_way: bool = False
 
 
 @dataclass(slots=True)
@@ -84,7 +87,7 @@ class Supervisor:
         # -P: a folder that holds a models.py of its own must not hide ours. Ours are found where this file lies.
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         with (self._logs / f"{plan.name}.log").open("ab") as errors, _waiting_hang_ups():
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-P", "-m", f"{self._package}{plan.module}", *plan.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=None if plan.keep_stdout else subprocess.DEVNULL,
@@ -92,6 +95,9 @@ class Supervisor:
                 start_new_session=True,
                 env={**inherited, **threads, "PYTHONPATH": path},
             )
+        if plan.gives_way:
+            _give_way(process.pid)
+        return process
 
     def running(self, module: str) -> int:
         """Processes of a stage that have not finished."""
@@ -202,6 +208,16 @@ class Supervisor:
                 log.warning("%s does not stop: killing it", child.plan.name)
                 child.process.kill()
                 child.process.wait()
+
+
+def _give_way(pid: int) -> None:
+    """Let other processes go first. Linux weighs the sessions of processes against each other before it looks at
+    the processes (sched(7), autogroup), and each of ours has its own."""
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(OSError):  # it has ended, or this is no Linux: slower at the most
+        os.setpriority(os.PRIO_PROCESS, pid, NICE)
+        Path(f"/proc/{pid}/autogroup").write_text(str(NICE), "ascii")
 
 
 def _tail(f: IO[bytes], size: int = 4096) -> bytes:

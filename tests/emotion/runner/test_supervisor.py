@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emotion_stream.emotion.runner.supervisor import MOST_CRASHES, RESTART_PAUSE, Plan, Supervisor
+from emotion_stream.emotion.runner.supervisor import MOST_CRASHES, NICE, RESTART_PAUSE, Plan, Supervisor
 from emotion_stream.shared.errors import EmotionError, UsageError
 
 
@@ -59,6 +59,24 @@ def test_a_process_that_gives_up_is_believed(
     with pytest.raises(error, match=r"^ends: the last word$"):
         check_until_over(supervisor, [0])
     supervisor.stop()
+
+
+@pytest.mark.parametrize(("gives_way", "nice"), [(False, 0), (True, NICE)])
+def test_a_process_can_let_the_others_go_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gives_way: bool, nice: int
+) -> None:
+    (tmp_path / "waits.py").write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    supervisor = Supervisor(tmp_path / "logs")
+    supervisor.start(Plan("waits-0", "waits", [], gives_way=gives_way))
+    pid = supervisor.pids("waits")["waits-0"]
+    try:
+        assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, 0) + nice
+        group = Path(f"/proc/{pid}/autogroup")
+        if group.exists():  # not every kernel has them
+            assert group.read_text("ascii").split()[-1] == str(nice)
+    finally:
+        supervisor.stop()
 
 
 def test_a_finished_process_is_not_restarted(tmp_path: Path, module: str) -> None:
