@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-"""Crops per inference. Others are padded up to one of these, because every new shape costs time once."""
+"""Crops per inference. Others are divided into these, because every new shape costs time once."""
 
 Pixels = NDArray[np.uint8]
 Logits = NDArray[np.float32]
@@ -34,18 +34,11 @@ class Backend(Protocol):
         """Free what `open` took."""
 
 
-def chunks(count: int) -> list[tuple[int, int, int]]:
-    """How to run `count` crops: (start, stop, padded size) of each inference."""
-    largest = BATCH_SIZES[-1]
-    parts = []
-    for start in range(0, count, largest):
-        stop = min(start + largest, count)
-        parts.append((start, stop, next(size for size in BATCH_SIZES if size >= stop - start)))
+def chunks(count: int) -> list[tuple[int, int]]:
+    """How to run `count` crops: (start, stop) of each inference. Pure."""
+    parts, start = [], 0
+    while start < count:
+        stop = start + max(size for size in BATCH_SIZES if size <= count - start)
+        parts.append((start, stop))
+        start = stop
     return parts
-
-
-def padded(crops: Pixels, size: int) -> Pixels:
-    """`crops` with black ones behind it, `size` in all."""
-    if len(crops) == size:
-        return crops
-    return np.concatenate([crops, np.zeros((size - len(crops), *crops.shape[1:]), np.uint8)])

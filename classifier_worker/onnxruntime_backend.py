@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from emotion_stream.classifier_worker.backend import BATCH_SIZES, Logits, Pixels, chunks, padded
+from emotion_stream.classifier_worker.backend import BATCH_SIZES, Logits, Pixels, chunks
 from emotion_stream.classifier_worker.openvino_backend import WARM, served_weights
 from emotion_stream.models.onnx_export import ONNX_EXTRA, build
 from emotion_stream.models.weights import reason
@@ -73,10 +73,10 @@ class OnnxRuntimeBackend:
 
     def _run(self, crops: Pixels, heads: list[str]) -> dict[str, Logits]:
         results = {head: np.empty((len(crops), len(self._manifest.labels)), np.float32) for head in heads}
-        for start, stop, size in chunks(len(crops)):
-            found = self._session.run(heads, {"crops": padded(crops[start:stop], size)})
+        for start, stop in chunks(len(crops)):
+            found = self._session.run(heads, {"crops": crops[start:stop]})
             for head, values in zip(heads, found, strict=True):
-                results[head][start:stop] = values[: stop - start]
+                results[head][start:stop] = values
         return results
 
     def _model(self) -> bytes:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from emotion_stream.classifier_worker.backend import BATCH_SIZES, Logits, Pixels, chunks, padded
+from emotion_stream.classifier_worker.backend import BATCH_SIZES, Logits, Pixels, chunks
 from emotion_stream.models.openvino_export import build
 from emotion_stream.models.weights import Weights, from_openvino, load, reason
 from emotion_stream.shared.errors import EmotionError
@@ -81,10 +81,10 @@ class OpenVinoBackend:
 
     def _run(self, crops: Pixels, heads: list[str]) -> dict[str, Logits]:
         results = {head: np.empty((len(crops), len(self._manifest.labels)), np.float32) for head in heads}
-        for start, stop, size in chunks(len(crops)):
-            out = self._request.infer([padded(crops[start:stop], size)], share_inputs=True, share_outputs=True)
+        for start, stop in chunks(len(crops)):
+            out = self._request.infer([crops[start:stop]], share_inputs=True, share_outputs=True)
             for head, result in results.items():
-                result[start:stop] = out[self._outputs[head]][: stop - start]
+                result[start:stop] = out[self._outputs[head]]
         return results
 
     def close(self) -> None:

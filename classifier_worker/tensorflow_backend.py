@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from emotion_stream.classifier_worker.backend import BATCH_SIZES, Logits, Pixels, chunks, padded
+from emotion_stream.classifier_worker.backend import BATCH_SIZES, Logits, Pixels, chunks
 from emotion_stream.classifier_worker.openvino_backend import served_weights
 from emotion_stream.models import network, weights
 from emotion_stream.shared.errors import TRAIN_ENV, EmotionError
@@ -64,10 +64,10 @@ class TensorFlowBackend:
         """See `Backend.every_head`."""
         shape = (len(crops), len(self._manifest.labels))
         results = {head.name: np.empty(shape, np.float32) for head in self._manifest.heads}
-        for start, stop, size in chunks(len(crops)):
-            out = self._run(padded(crops[start:stop], size))
+        for start, stop in chunks(len(crops)):
+            out = self._run(crops[start:stop])
             for head, result in results.items():
-                result[start:stop] = out[head].numpy()[: stop - start]
+                result[start:stop] = out[head].numpy()
         return results
 
     def close(self) -> None:
