@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from emotion_stream.detector_worker.haar.cascade import LARGE, MEDIUM, SMALL, Sizes
 from emotion_stream.shared.messages.types import Box, FrameInfo
 
-REST = 0.5
-"""Of a cycle, for which there are no turns after everything has been searched at once."""
 SLACK = 15
 """Frames that a turn may be overdue: another detector may be at it."""
 
@@ -36,21 +34,20 @@ TURNS = (*_third(0), *_third(1), *_third(2))
 
 
 def due(info: FrameInfo, scanned: int, whole: int, every: int) -> Sequence[Turn]:
-    """The turns that come with this frame; cameras begin at different frames. None come for a while after the
-    frame `whole`, from which on everything was searched at once.
+    """The turns that come with this frame; cameras begin at different frames. In the cycle after the frame
+    `whole`, from which on everything was searched at once, small faces are left out: they cost most.
 
     When the last frame with a turn, `scanned`, is too long ago, because the frame whose turn it was is lost, a
     turn comes at once.
     """
-    rest = round(REST * every)
-    if abs(info.seq - whole) < rest:
-        return ()
     count = len(TURNS)
     place = (info.seq + zlib.crc32(info.camera.encode())) % every
     first = place * count // every
     turns = TURNS[first : (place + 1) * count // every]
-    if not turns and info.seq - max(scanned, whole + rest) >= every // count + SLACK:
-        return TURNS[first : first + 1]
+    if not turns and info.seq - scanned >= every // count + SLACK:
+        turns = TURNS[first : first + 1]
+    if abs(info.seq - whole) < every:
+        return tuple(turn for turn in turns if turn.sizes is not SMALL)
     return turns
 
 

@@ -163,7 +163,6 @@ class Searcher:
             fresh = replace(after, searched=(), credit=1.0)
             planned = self._where_moved(jpeg, fresh, now, np.ones_like(now, np.bool_))
             after = replace(planned, credit=after.credit, whole=info.seq)
-            kept = [face for face in kept if not face.misses]  # who is not in the new scene has gone
         if not turns:
             if not after.todo and all(abs(info.media_time - at) >= MOTION_EVERY for at, _ in after.searched):
                 after = self._where_moved(jpeg, after, now, scene.moved(now, before))
