@@ -131,7 +131,7 @@ def scheduled(info: FrameInfo, box: Box, every: int) -> bool:
     scale = min(1.0, DetectorOptions().scan_width / info.width)
     windows = min(box.width, box.height) * scale / WINDOW
     sizes = SMALL if windows < MEDIUM.reduction else MEDIUM if windows < LARGE.reduction else LARGE
-    for turn in due(info, info.seq, info.seq - every, every):
+    for turn in due(info, info.seq, every):
         margin = round(sizes.to * sizes.reduction * WINDOW / scale)
         area = split(Box(0, 0, info.width, info.height), turn.parts, margin)[turn.part]
         across = area.x <= box.x and box.x + box.width <= area.x + area.width
@@ -247,6 +247,8 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--json", metavar="FILE", help="write all figures to this file, too")
     chosen = parser.parse_args(arguments)
+    if chosen.starts < 1:
+        parser.error("--starts must be at least 1")
     options = replace(DetectorOptions(), scan_every=chosen.scan_every)
     detector = Detector(options, ModelSpec("benchmark", 48, 0.1))
     detector.open()

@@ -3,7 +3,6 @@
 A prediction, never the truth: it may be lost, late, or from another detector.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,8 @@ from emotion_stream.shared.messages.types import MAX_SIDE, Box
 VERSION = 4
 SIZES = (SMALL, MEDIUM, LARGE)
 """As they are numbered in what is stored."""
+MOST = 2**63
+"""All numbers are below: what is above cannot be packed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class Memory:
     Attributes:
         width, height: of the frame, pixels.
         scanned: seq of the last frame on which a part of the scan of everything fell.
-        whole: seq of the last frame from which on everything was searched at once.
+        whole: seq of the last frame from which on everything was searched at once; a cycle before where that
+            frame showed nothing, or another scene has begun since.
         faces: where faces were.
         thumbnail: each cell as it was when it was last searched for new faces.
         searched: areas that were searched a moment ago because they moved: when (media time) and
@@ -123,8 +125,8 @@ def _numbers(box: Box) -> tuple[int, int, int, int]:
 
 
 def _finite(values: Sequence[float]) -> Sequence[float]:
-    if not all(math.isfinite(v) for v in values):
-        raise ValueError("not a number")
+    if not all(abs(v) < MOST for v in values):  # false for what is not a number, too
+        raise ValueError("not a number that can be stored again")
     return values
 
 

@@ -1,7 +1,8 @@
 """When which part of a video's picture is scanned, so that no frame waits for a full scan. Pure functions.
 
 A cycle of `scan_every` frames looks everywhere: three times for larger faces, for which a coarse and cheap search
-is enough, and once for small ones, strip by strip. No turn takes more than about an eighth of a full scan.
+is enough, and once for small ones, strip by strip. In the cycle after a search of everything small ones are left
+out, so one that was missed then may wait for two cycles. No turn takes more than about an eighth of a full scan.
 """
 
 import zlib
@@ -33,9 +34,8 @@ TURNS = (*_third(0), *_third(1), *_third(2))
 """A cycle."""
 
 
-def due(info: FrameInfo, scanned: int, whole: int, every: int) -> Sequence[Turn]:
-    """The turns that come with this frame; cameras begin at different frames. In the cycle after the frame
-    `whole`, from which on everything was searched at once, small faces are left out: they cost most.
+def due(info: FrameInfo, scanned: int, every: int) -> Sequence[Turn]:
+    """The turns that fall on this frame; cameras begin at different frames.
 
     When the last frame with a turn, `scanned`, is too long ago, because the frame whose turn it was is lost, a
     turn comes at once.
@@ -45,8 +45,14 @@ def due(info: FrameInfo, scanned: int, whole: int, every: int) -> Sequence[Turn]
     first = place * count // every
     turns = TURNS[first : (place + 1) * count // every]
     if not turns and info.seq - scanned >= every // count + SLACK:
-        turns = TURNS[first : first + 1]
-    if abs(info.seq - whole) < every:
+        return TURNS[first : first + 1]
+    return turns
+
+
+def worth(turns: Sequence[Turn], seq: int, whole: int, every: int) -> Sequence[Turn]:
+    """Those of the turns that fall on the frame `seq` which are to be taken. In the cycle after the frame `whole`,
+    from which on everything was searched at once, small faces are left out: they cost most."""
+    if abs(seq - whole) < every:
         return tuple(turn for turn in turns if turn.sizes is not SMALL)
     return turns
 

@@ -112,6 +112,8 @@ class Searcher:
         """Scan the whole picture, knowing nothing."""
         faces = self.scan(jpeg)
         cells = scene.thumbnail(self._for_scan(jpeg), scene.shape(jpeg.width, jpeg.height))
+        # A film that fades in, and a camera that has just been switched on, show nothing at first.
+        whole = self._long_ago(info) if scene.flat(cells) else info.seq
         memory = Memory(
             info.epoch,
             info.seq,
@@ -119,7 +121,7 @@ class Searcher:
             jpeg.width,
             jpeg.height,
             info.seq,
-            info.seq,
+            whole,
             (),
             cells,
             (),
@@ -152,12 +154,13 @@ class Searcher:
             memory,
             seq=info.seq,
             media_time=info.media_time,
-            scanned=info.seq if turns else memory.scanned,
+            scanned=info.seq if self._fallen(info, memory) else memory.scanned,
             thumbnail=before,
             look=memory.look if scene.flat(now) else now,
             searched=tuple(s for s in memory.searched if abs(info.media_time - s[0]) < 1),
             credit=min(1.0, memory.credit + earned),
             cut=info.media_time if cut else memory.cut,
+            whole=self._long_ago(info) if cut else memory.whole,  # what was searched is not shown any more
         )
         if anew:
             fresh = replace(after, searched=(), credit=1.0)
@@ -170,9 +173,17 @@ class Searcher:
             faces += found
         return self._settled(info, after, faces, kept)
 
+    def _fallen(self, info: FrameInfo, memory: Memory) -> Sequence[schedule.Turn]:
+        """The parts of the scan of everything that fall on this frame."""
+        return schedule.due(info, memory.scanned, self._options.scan_every)
+
     def _turns(self, info: FrameInfo, memory: Memory) -> Sequence[schedule.Turn]:
-        """The parts of the scan of everything that come with this frame."""
-        return schedule.due(info, memory.scanned, memory.whole, self._options.scan_every)
+        """Those of them that are searched."""
+        return schedule.worth(self._fallen(info, memory), info.seq, memory.whole, self._options.scan_every)
+
+    def _long_ago(self, info: FrameInfo) -> int:
+        """A seq for `Memory.whole`: all turns are taken again."""
+        return info.seq - self._options.scan_every
 
     def _by_turns(self, jpeg: GrayJpeg, turn: schedule.Turn, known: Sequence[Face]) -> list[Face]:
         """The faces that a part of the scan of everything finds."""

@@ -155,7 +155,8 @@ class Launch:
     def start_producer(self) -> None:
         """Start the producer, which waits with its first frame until `go`."""
         # A file is read ahead as far as the queue allows: no hurry, while every result waits for the workers.
-        gives_way = not self.is_live
+        # At its own speed it is not read ahead.
+        gives_way = not self.is_live and not self.producer.paced
         tables = to_tables(self.cameras)
         self.start("producer", "producer", self._alone, ends=True, gives_way=gives_way, tables=tables)
 

@@ -215,8 +215,9 @@ def _give_way(pid: int) -> None:
     the processes (sched(7), autogroup), and each of ours has its own."""
     if sys.platform == "win32":
         return
-    with contextlib.suppress(OSError):  # it has ended, or this is no Linux: slower at the most
-        os.setpriority(os.PRIO_PROCESS, pid, NICE)
+    with contextlib.suppress(OSError):  # it has ended, or may not, or this is no Linux: slower at the most
+        # Relative to ours, which it has inherited: under `nice` a fixed one could put it before the others.
+        os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, pid) + NICE)
         Path(f"/proc/{pid}/autogroup").write_text(str(NICE), "ascii")
 
 

@@ -36,7 +36,7 @@ class CameraSettings:
     Attributes:
         min_face: smallest face to search for, as a fraction of the shorter side of the frame.
         min_score: lowest score that counts as a face (yunet).
-        scale_factor: factor between two scales of the search (haar).
+        scale_factor: factor between two scales of a search of the whole picture at once (haar).
         min_neighbors: number of overlapping hits that count as a face (haar).
         scan_width: width in pixels that wider frames are scaled down to for the search; 0: never.
         scan_every: number of frames in which the whole picture is scanned once (haar).

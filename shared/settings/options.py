@@ -208,7 +208,9 @@ class DetectorOptions:
         "name of a Haar cascade that OpenCV ships, or an XML file (haar)",
         metavar="NAME|FILE",
     )
-    scale_factor: float = option(1.15, "factor between two scales of the search (haar)", low=1.01, high=2)
+    scale_factor: float = option(
+        1.15, "factor between two scales of a search of the whole picture at once (haar)", low=1.01, high=2
+    )
     min_neighbors: int = option(3, "number of overlapping hits that count as a face (haar)", low=1, high=50)
     min_face: float | None = option(
         None,
@@ -223,8 +225,9 @@ class DetectorOptions:
     max_faces: int = option(64, "highest number of faces per frame; the surest come first", low=1, high=256)
     scan_every: int = option(
         150,
-        "video: number of frames in which the whole picture is scanned once, one part per frame; known faces and"
-        " places that move are searched in between; 1: scan every frame as a whole (haar)",
+        "video: number of frames in which the whole picture is scanned once, one part per frame (for small faces"
+        " up to twice as many after the first frame or a cut); known faces and places that move are searched in"
+        " between; 1: scan every frame as a whole (haar)",
         low=1,
         high=100_000,
     )

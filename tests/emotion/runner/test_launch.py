@@ -1,0 +1,21 @@
+"""What a run starts, and how."""
+
+from pathlib import Path
+
+import pytest
+
+from emotion_stream.emotion.runner.launch import Launch
+from emotion_stream.emotion.runner.supervisor import Plan
+
+
+@pytest.mark.parametrize(
+    ("own", "gives_way"), [({}, True), ({"mode": "live"}, False), ({"mode": "lossless", "paced": True}, False)]
+)
+def test_only_a_producer_that_reads_ahead_lets_the_others_go_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: dict[str, object], gives_way: bool
+) -> None:
+    started: list[Plan] = []
+    launch = Launch({"source": ("sample",), **own}, tmp_path)
+    monkeypatch.setattr(launch.supervisor, "start", started.append)
+    launch.start_producer()
+    assert [(plan.name, plan.gives_way) for plan in started] == [("producer", gives_way)]
