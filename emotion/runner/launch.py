@@ -154,11 +154,7 @@ class Launch:
 
     def start_producer(self) -> None:
         """Start the producer, which waits with its first frame until `go`."""
-        # A file is read ahead as far as the queue allows: no hurry, while every result waits for the workers.
-        # At its own speed it is not read ahead.
-        gives_way = not self.is_live and not self.producer.paced
-        tables = to_tables(self.cameras)
-        self.start("producer", "producer", self._alone, ends=True, gives_way=gives_way, tables=tables)
+        self.start("producer", "producer", self._alone, ends=True, tables=to_tables(self.cameras))
 
     @property
     def _alone(self) -> ProducerOptions:
@@ -206,6 +202,10 @@ class Launch:
 
     def go(self) -> None:
         """All others are ready: the producer may begin."""
+        # A file is read ahead as far as the queue allows: no hurry, while every result waits for the workers.
+        # At its own speed it is not read ahead.
+        if not self.is_live and not self.producer.paced:
+            self.supervisor.give_way("producer")
         Path(self.producer.go).touch()
 
     def start(
@@ -215,13 +215,11 @@ class Launch:
         *settings: object,
         ends: bool = False,
         keep_stdout: bool = False,
-        gives_way: bool = False,
         tables: str = "",
     ) -> None:
         """Start one process; for the arguments see `Plan`, and `write`."""
         path = self.write(slot, *settings, tables=tables)
-        plan = Plan(slot, module, [f"--config={path}"], ends=ends, keep_stdout=keep_stdout, gives_way=gives_way)
-        self.supervisor.start(plan)
+        self.supervisor.start(Plan(slot, module, [f"--config={path}"], ends=ends, keep_stdout=keep_stdout))
 
     def write(self, slot: str, *settings: object, tables: str = "") -> Path:
         """Write the settings file of a process, as a whole, and return where it lies. `tables` stand in it behind

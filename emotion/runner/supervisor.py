@@ -40,7 +40,7 @@ FATAL = (EmotionError.exit_code, UsageError.exit_code)
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One process to run. `module` is a stage's package; `name` is stable over restarts; `ends` says that it may
-    end by itself; `gives_way` that the others go first where cores are short."""
+    end by itself."""
 
     name: str
     module: str
@@ -48,7 +48,6 @@ class Plan:
     threads: int = 1
     ends: bool = False
     keep_stdout: bool = False
-    gives_way: bool = False
 
 
 @dataclass(slots=True)
@@ -56,6 +55,7 @@ class _Child:
     plan: Plan
     process: "subprocess.Popen[bytes]"
     finished: bool = False
+    gives_way: bool = False
     restart_at: float = 0.0
     kill_at: float | None = None
 
@@ -87,7 +87,7 @@ class Supervisor:
         # -P: a folder that holds a models.py of its own must not hide ours. Ours are found where this file lies.
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         with (self._logs / f"{plan.name}.log").open("ab") as errors, _waiting_hang_ups():
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-P", "-m", f"{self._package}{plan.module}", *plan.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=None if plan.keep_stdout else subprocess.DEVNULL,
@@ -95,9 +95,6 @@ class Supervisor:
                 start_new_session=True,
                 env={**inherited, **threads, "PYTHONPATH": path},
             )
-        if plan.gives_way:
-            _give_way(process.pid)
-        return process
 
     def running(self, module: str) -> int:
         """Processes of a stage that have not finished."""
@@ -126,6 +123,13 @@ class Supervisor:
         if child is not None and child.process.poll() is None:
             child.process.send_signal(number)
 
+    def give_way(self, name: str) -> None:
+        """From now on other processes go before this one where cores are short."""
+        child = self._children[name]
+        child.gives_way = True
+        if child.process.poll() is None:
+            _give_way(child.process.pid)
+
     def check(self, marks: Mapping[str, int]) -> None:
         """Restart what crashed. `marks` gives for each stage's module a number that grows with its progress.
 
@@ -152,6 +156,8 @@ class Supervisor:
             if time.monotonic() >= child.restart_at:
                 child.restart_at = 0.0
                 child.process = self._spawn(child.plan)
+                if child.gives_way:
+                    _give_way(child.process.pid)
                 self.restarts += 1
 
     def _crashed(self, child: _Child, code: int, mark: int) -> int:
@@ -211,13 +217,14 @@ class Supervisor:
 
 
 def _give_way(pid: int) -> None:
-    """Let other processes go first. Linux weighs the sessions of processes against each other before it looks at
-    the processes (sched(7), autogroup), and each of ours has its own."""
+    """Let other processes go before this one, which leads a session of its own. Linux weighs sessions against each
+    other before it looks at processes (sched(7), autogroup)."""
     if sys.platform == "win32":
         return
     with contextlib.suppress(OSError):  # it has ended, or may not, or this is no Linux: slower at the most
         # Relative to ours, which it has inherited: under `nice` a fixed one could put it before the others.
-        os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, pid) + NICE)
+        # The group, not the process: Linux would leave out the threads that run already.
+        os.setpriority(os.PRIO_PGRP, pid, os.getpriority(os.PRIO_PROCESS, pid) + NICE)
         Path(f"/proc/{pid}/autogroup").write_text(str(NICE), "ascii")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino as ov
 import pytest
 
 from emotion_stream.classifier_worker.openvino_backend import OpenVinoBackend
@@ -123,7 +124,8 @@ def test_it_measures_what_is_served(
     assert other["top1"] == found["consensus_agreement"]
     rebuilt = evaluated(capsys, *flags, "--precision=bf16")  # from the weights file
     assert rebuilt["nll"] == pytest.approx(found["nll"], abs=0.1)
-    assert rebuilt["nll"] != found["nll"]
+    if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):  # elsewhere it is computed in fp32
+        assert rebuilt["nll"] != found["nll"]
 
 
 def test_one_split_in_folders_is_enough(

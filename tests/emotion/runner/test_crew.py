@@ -190,8 +190,8 @@ def test_workers_come_and_go_while_a_run_loses_nothing(tmp_path: Path, monkeypat
         seen.append(loads[DETECTOR].workers)
         if max(seen) == 1:
             return DETECTOR, 1, since
-        second = directory / "logs" / "detector-1.log"
-        if seen[-1] == 2 and "ready" in second.read_text():
+        second, results = directory / "logs" / "detector-1.log", tmp_path / "results.jsonl"
+        if seen[-1] == 2 and "ready" in second.read_text() and results.exists() and results.stat().st_size:
             return DETECTOR, -1, since
         return None, 0, since
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from emotion_stream.emotion.runner.launch import Launch
-from emotion_stream.emotion.runner.supervisor import Plan
 
 
 @pytest.mark.parametrize(
@@ -14,8 +13,8 @@ from emotion_stream.emotion.runner.supervisor import Plan
 def test_only_a_producer_that_reads_ahead_lets_the_others_go_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: dict[str, object], gives_way: bool
 ) -> None:
-    started: list[Plan] = []
+    told: list[str] = []
     launch = Launch({"source": ("sample",), **own}, tmp_path)
-    monkeypatch.setattr(launch.supervisor, "start", started.append)
-    launch.start_producer()
-    assert [(plan.name, plan.gives_way) for plan in started] == [("producer", gives_way)]
+    monkeypatch.setattr(launch.supervisor, "give_way", told.append)
+    launch.go()
+    assert told == ["producer"] * gives_way

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -61,17 +62,32 @@ def test_a_process_that_gives_up_is_believed(
     supervisor.stop()
 
 
+WAITS = """\
+import threading, time
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at threads in /proc")
 @pytest.mark.parametrize(("gives_way", "nice"), [(False, 0), (True, NICE)])
 def test_a_process_can_let_the_others_go_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gives_way: bool, nice: int
 ) -> None:
-    (tmp_path / "waits.py").write_text("import time\ntime.sleep(60)\n")
+    (tmp_path / "waits.py").write_text(WAITS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     supervisor = Supervisor(tmp_path / "logs")
-    supervisor.start(Plan("waits-0", "waits", [], gives_way=gives_way))
+    supervisor.start(Plan("waits-0", "waits", []))
     pid = supervisor.pids("waits")["waits-0"]
+    threads = Path(f"/proc/{pid}/task")
     try:
-        assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + nice)
+        while len(list(threads.iterdir())) < 2:
+            time.sleep(0.01)
+        if gives_way:
+            supervisor.give_way("waits-0")
+        for thread in threads.iterdir():
+            now = os.getpriority(os.PRIO_PROCESS, int(thread.name))
+            assert now == min(19, os.getpriority(os.PRIO_PROCESS, 0) + nice)
         group = Path(f"/proc/{pid}/autogroup")
         told = group.read_text("ascii").split() if group.exists() else []  # not every kernel has them
         if told and os.geteuid() == 0:  # others are refused where another one wrote within the last 0.1 s
@@ -83,10 +99,11 @@ def test_a_process_can_let_the_others_go_first(
 def test_a_process_that_is_started_again_lets_the_others_go_first_as_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "waits.py").write_text("import time\ntime.sleep(60)\n")
+    (tmp_path / "waits.py").write_text(WAITS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     supervisor = Supervisor(tmp_path / "logs")
-    supervisor.start(Plan("waits-0", "waits", [], gives_way=True))
+    supervisor.start(Plan("waits-0", "waits", []))
+    supervisor.give_way("waits-0")
     first = supervisor.pids("waits")["waits-0"]
     try:
         os.kill(first, signal.SIGKILL)
@@ -104,10 +121,11 @@ def test_no_process_gets_ahead_of_others_because_all_are_nice(
     set_to = []
     monkeypatch.setattr(os, "getpriority", lambda which, pid: 15)
     monkeypatch.setattr(os, "setpriority", lambda which, pid, nice: set_to.append(nice))
-    (tmp_path / "waits.py").write_text("import time\ntime.sleep(60)\n")
+    (tmp_path / "waits.py").write_text(WAITS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     supervisor = Supervisor(tmp_path / "logs")
-    supervisor.start(Plan("waits-0", "waits", [], gives_way=True))
+    supervisor.start(Plan("waits-0", "waits", []))
+    supervisor.give_way("waits-0")
     supervisor.stop()
     assert set_to == [15 + NICE]  # the system makes that 19
 
