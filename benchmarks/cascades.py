@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cv2
 
+from emotion_stream.benchmarks.harness.script import DATA, data_folder, script
 from emotion_stream.detector_worker.contract import Gray
 from emotion_stream.detector_worker.haar.cascade import FaceFinder
 from emotion_stream.shared.messages.types import Box
@@ -104,7 +105,6 @@ def main(data: Path) -> None:
 
 
 if __name__ == "__main__":
-    data = Path(sys.argv[1]) if len(sys.argv) == 2 else Path(__file__).resolve().parents[2] / "shared" / "data"
-    if not (data / "faces").is_dir():
-        sys.exit(f"cascades: no photos with face boxes in {data}; name the folder that holds faces/ and video/")
-    main(data)
+    with script("cascades", __doc__) as parser:
+        parser.add_argument("data", nargs="?", type=data_folder, default=str(DATA), metavar="DATA")
+        main(parser.parse_args().data)

@@ -10,7 +10,6 @@ shares caches and clock rates: compare them within one run only.
 """
 
 import hashlib
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ import cv2
 import numpy as np
 
 from emotion_stream.benchmarks.cascades import IOU, faceless, iou, photos
+from emotion_stream.benchmarks.harness.script import data_folder, script
 from emotion_stream.benchmarks.video.pans import frames_of
 from emotion_stream.detector_worker.contract import FaceDetector, Found, Gray
 from emotion_stream.detector_worker.crop import crop_face, upright
@@ -338,4 +338,6 @@ def main(data: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    with script("detectors", __doc__) as parser:
+        parser.add_argument("data", nargs="?", type=data_folder, metavar="DATA")
+        main(parser.parse_args().data)

@@ -4,16 +4,17 @@ Usage: python -m benchmarks.engines [MODEL ...]
 
 MODEL is what `--model` takes; half and full unless named. Rounds of all rows take turns, and each row tells its
 fastest, because other work on the machine only ever slows it; what is compared are rows of one run. How far the
-answers lie apart is in the manifest, where `emotion export` measured it.
+answers lie apart is in the manifest, where `emotion export` measured it. Without bf16 a processor computes fp32.
 """
 
-import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_stream.benchmarks.harness.script import script
 from emotion_stream.classifier_worker.classifier import make_backend
 from emotion_stream.models.evaluation.runlog import table
 from emotion_stream.shared.messages.manifest import MODELS, load_manifest, model_directory
@@ -36,7 +37,7 @@ def pictures(count: int, size: int) -> NDArray[np.uint8]:
     return coarse.repeat(size // 6, axis=1).repeat(size // 6, axis=2)
 
 
-def main(models: list[str]) -> None:
+def main(models: Sequence[str]) -> None:
     """Print the table."""
     backends = {}
     for name in models:
@@ -61,4 +62,6 @@ def main(models: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(MODELS))
+    with script("engines", __doc__) as parser:
+        parser.add_argument("models", nargs="*", default=MODELS, metavar="MODEL")
+        main(parser.parse_args().models)

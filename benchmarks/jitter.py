@@ -10,13 +10,13 @@ themselves differ, and crops in the pipeline differ by both.
 A uniform variation by plus or minus b has the standard deviation b / sqrt(3); `models.augment.Jitter` takes b.
 """
 
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emotion_stream.benchmarks.harness.script import at_least_one, script
 from emotion_stream.detector_worker.haar.cascade import FaceFinder
 from emotion_stream.models.data.fer2013 import load_splits
 from emotion_stream.shared.settings.options import DetectorOptions
@@ -73,6 +73,8 @@ def main(data: Path, count: int) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
-        sys.exit("jitter: name fer2013.csv, or a folder with train/")
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) == 3 else 1500)
+    with script("jitter", __doc__) as parser:
+        parser.add_argument("data", type=Path, metavar="FER2013")
+        parser.add_argument("images", nargs="?", type=at_least_one, default=1500, metavar="IMAGES")
+        given = parser.parse_args()
+        main(given.data, given.images)

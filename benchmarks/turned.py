@@ -11,7 +11,6 @@ what lies behind the nose or cheek is not to be seen, and the depth of its nose 
 not measured here.
 """
 
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from emotion_stream.benchmarks.harness.script import at_least_one, script
 from emotion_stream.emotion.analyzer import Analyzer, Face
 from emotion_stream.shared.settings.options import DetectorOptions
 
@@ -113,4 +113,8 @@ def main(path: Path, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 300)
+    with script("turned", __doc__) as parser:
+        parser.add_argument("faces", type=Path, metavar="PublicTest.npz")
+        parser.add_argument("count", nargs="?", type=at_least_one, default=300, metavar="COUNT")
+        given = parser.parse_args()
+        main(given.faces, given.count)

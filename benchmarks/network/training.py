@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from emotion_stream.benchmarks.harness.script import script
 from emotion_stream.models.data.augment import Jitter
 from emotion_stream.models.evaluation.runlog import table
 from emotion_stream.models.network import HEADS, MEAN, convolutions
@@ -144,10 +145,10 @@ def main(given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="training")
-    parser.add_argument("--width", type=float, default=1.0)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--bfloat16", action="store_true")
-    main(parser.parse_args())
+    with script("network.training", __doc__) as parser:
+        parser.add_argument("--width", type=float, default=1.0)
+        parser.add_argument("--batch", type=int, default=64)
+        parser.add_argument("--steps", type=int, default=6)
+        parser.add_argument("--rounds", type=int, default=4)
+        parser.add_argument("--bfloat16", action="store_true")
+        main(parser.parse_args())

@@ -30,6 +30,7 @@ from statistics import median
 from prometheus_client import CollectorRegistry
 
 from emotion_stream.benchmarks.harness.plan import percentile
+from emotion_stream.benchmarks.harness.script import at_least_one, script, seconds
 from emotion_stream.shared.messages.types import OK, Box, Emotions, FrameInfo, Prediction
 from emotion_stream.shared.process.metrics import Metrics
 from emotion_stream.shared.settings.event_options import EventOptions
@@ -161,8 +162,12 @@ def latency(seconds: float, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    length = float(sys.argv[2]) if len(sys.argv) > 2 else 8.0
-    with tempfile.TemporaryDirectory(prefix="emotion-events-") as place:
-        cost(count, length, Path(place))
-        latency(2 * length, Path(place))
+    with (
+        script("outputs.events", __doc__) as parser,
+        tempfile.TemporaryDirectory(prefix="emotion-events-") as place,
+    ):
+        parser.add_argument("rounds", nargs="?", type=at_least_one, default=3, metavar="ROUNDS")
+        parser.add_argument("seconds", nargs="?", type=seconds, default=8.0, metavar="SECONDS")
+        given = parser.parse_args()
+        cost(given.rounds, given.seconds, Path(place))
+        latency(2 * given.seconds, Path(place))

@@ -38,6 +38,7 @@ from emotion_stream import samples
 from emotion_stream.benchmarks.harness.clips import retimed
 from emotion_stream.benchmarks.harness.plan import percentile
 from emotion_stream.benchmarks.harness.processes import Watch
+from emotion_stream.benchmarks.harness.script import at_least_one, script, seconds
 from emotion_stream.shared.messages.types import OK, Box, FrameInfo, Prediction
 from emotion_stream.shared.settings.options import WebOptions
 from emotion_stream.sink.results.output import Face, Image, Result
@@ -272,8 +273,14 @@ def _told_of_nine(pages: list[dict[str, float]]) -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["nine"]:
-        print(_told_of_nine([nine(10.0) for _ in range(int((*sys.argv[2:], "3")[0]))]))
-        sys.exit()
-    given = [*sys.argv[1:], "10", "3"] if len(sys.argv) == 1 else [*sys.argv[1:], "3"]
-    main(float(given[0]), int(given[1]))
+    with script("outputs.web", __doc__) as parser:
+        if sys.argv[1:2] == ["nine"]:
+            parser.add_argument("nine")
+        else:
+            parser.add_argument("seconds", nargs="?", type=seconds, default=10.0, metavar="SECONDS")
+        parser.add_argument("rounds", nargs="?", type=at_least_one, default=3, metavar="ROUNDS")
+        given = parser.parse_args()
+        if "nine" in given:
+            print(_told_of_nine([nine(10.0) for _ in range(given.rounds)]))
+        else:
+            main(given.seconds, given.rounds)

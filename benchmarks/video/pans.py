@@ -11,7 +11,6 @@ missed in a frame where less than three quarters of it are hidden. DATA/video/fe
 time; where is not known, so that frames are counted in which nothing at all is hidden.
 """
 
-import sys
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from emotion_stream.benchmarks.harness.script import data_folder, script
 from emotion_stream.detector_worker.detector import Detector
 from emotion_stream.samples.making.make_sample import ACTS, pose
 from emotion_stream.shared.errors import EmotionError
@@ -193,4 +193,6 @@ def main(data: Path | None, seconds: float = 6.0) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    with script("video.pans", __doc__) as parser:
+        parser.add_argument("data", nargs="?", type=data_folder, metavar="DATA")
+        main(parser.parse_args().data)

@@ -17,7 +17,6 @@ what the sink makes of it with its default settings.
 """
 
 import itertools
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
 
+from emotion_stream.benchmarks.harness.script import DATA, data_folder, script
 from emotion_stream.benchmarks.video.pans import pan
 from emotion_stream.emotion.analyzer import Analyzer
 from emotion_stream.samples.making.make_sample import on_stage
@@ -218,5 +218,6 @@ def main(data: Path) -> None:
 
 
 if __name__ == "__main__":
-    given = len(sys.argv) == 2
-    main(Path(sys.argv[1]) if given else Path(__file__).resolve().parents[3] / "shared" / "data")
+    with script("video.tracks", __doc__) as parser:
+        parser.add_argument("data", nargs="?", type=data_folder, default=DATA, metavar="DATA")
+        main(parser.parse_args().data)
