@@ -102,15 +102,10 @@ class Detector:
                 if remember is not None:
                     hints[info.camera] = remember
             crops = tuple(Crop(f.box, f.score, self._crop(jpeg, f), f.landmarks) for f in faces)
-            seen = self._scene(jpeg)
+            seen = scene.packed(jpeg.thumbnail())  # the sink gets frames in order, and can tell cuts from it
         except JpegError as e:
             return self.pass_on(frame, Outcome.error(f"frame cannot be decoded: {e}"))
         return Detections(replace(info, scene=seen), frame.frame_id, self._model, crops)
-
-    def _scene(self, jpeg: GrayJpeg) -> bytes:
-        """A thumbnail of the frame. The sink gets frames in order and can tell cuts from it."""
-        gray = jpeg.reduced(_for_scene(jpeg))
-        return scene.packed(scene.thumbnail(gray, scene.shape(jpeg.width, jpeg.height)))
 
     def _crop(self, jpeg: GrayJpeg, face: Found) -> bytes:
         """The face as the model wants it, cut from a resolution that has as many pixels as it wants."""
@@ -136,7 +131,7 @@ def _detail(way: _Way, frame: Frame, jpeg: GrayJpeg) -> float:
     """How many times smaller a frame may be at first, as far as that is known while the one before it is still to
     be searched."""
     if not frame.info.analyzed:
-        return _for_scene(jpeg)
+        return jpeg.for_thumbnail
     known = None if way.hints is None else way.hints.get(frame.info.camera)
     return way.finder.detail(jpeg, frame.info, known)
 
@@ -146,11 +141,6 @@ def _opened(frame: Frame) -> GrayJpeg | JpegError:
         return GrayJpeg(frame.jpeg)
     except JpegError as e:
         return e
-
-
-def _for_scene(jpeg: GrayJpeg) -> float:
-    """How many times smaller a picture may be for its thumbnail."""
-    return max(jpeg.width, jpeg.height) / (scene.CELLS * scene.SAMPLES)
 
 
 def make_finder(options: DetectorOptions, model: ModelSpec) -> FaceDetector:

@@ -97,8 +97,10 @@ def disturbances(runs: Sequence[Observation]) -> str:
     return f"Other processes took {others} cores meanwhile.{died}"
 
 
-def observe(plan: Plan, *flags: str, environ: Mapping[str, str] | None = None) -> Observation:
-    """Run the pipeline with `flags` to the end of its sources.
+def observe(
+    plan: Plan, *flags: str, environ: Mapping[str, str] | None = None, checkout: Path = ROOT
+) -> Observation:
+    """Run the pipeline of a checkout with `flags` to the end of its sources.
 
     Raises:
         EmotionError: it failed, or showed nothing.
@@ -106,7 +108,7 @@ def observe(plan: Plan, *flags: str, environ: Mapping[str, str] | None = None) -
     with tempfile.TemporaryDirectory(dir=plan.folder) as folder:
         results, summary = Path(folder) / "results.jsonl", Path(folder) / "summary.json"
         outputs = (f"--output=jsonl={results}", f"--summary-json={summary}")
-        with started(plan, *flags, *outputs, environ=environ) as (process, watch):
+        with started(plan, *flags, *outputs, environ=environ, checkout=checkout) as (process, watch):
             deadline = time.monotonic() + PATIENCE
             while process.poll() is None and time.monotonic() < deadline:
                 watch.look()
@@ -127,13 +129,17 @@ def observe(plan: Plan, *flags: str, environ: Mapping[str, str] | None = None) -
 
 @contextlib.contextmanager
 def started(
-    plan: Plan, *flags: str, environ: Mapping[str, str] | None = None, pipe: bool = False
+    plan: Plan,
+    *flags: str,
+    environ: Mapping[str, str] | None = None,
+    pipe: bool = False,
+    checkout: Path = ROOT,
 ) -> "Iterator[tuple[subprocess.Popen[bytes], Watch]]":
-    """A running `emotion run`; it is stopped at the end. `pipe`: its standard output is read."""
+    """A running `emotion run` of a checkout; it is stopped at the end. `pipe`: its standard output is read."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("EMOTION_")}
     inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages are compiled; the first run does it here
     inherited |= environ or {}
-    inherited["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), inherited.get("PYTHONPATH"))))
+    inherited["PYTHONPATH"] = os.pathsep.join(filter(None, (str(checkout), inherited.get("PYTHONPATH"))))
     with tempfile.TemporaryFile(dir=plan.folder) as errors:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "emotion_stream", "run", f"--config={plan.settings}", *flags],

@@ -23,11 +23,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from emotion_stream.benchmarks.harness.script import DATA
 from emotion_stream.shared.messages.types import Box
 from emotion_stream.sink.tracking.tracks import iou
 
 SAME = 0.4
-CLIPS = Path(__file__).parents[2] / "samples", Path(__file__).parents[3] / "shared" / "data" / "video"
+CLIPS = Path(__file__).parents[2] / "samples", DATA / "video"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from emotion_stream.benchmarks.harness.script import DATA, at_least_one
 from emotion_stream.detector_worker.detector import Detector
 from emotion_stream.detector_worker.haar.cascade import LARGE, MEDIUM, SMALL
 from emotion_stream.detector_worker.haar.schedule import due, split
@@ -231,8 +232,7 @@ HEAD = (
 
 def clips() -> list[str]:
     """The sample, and what lies in the shared folder."""
-    shared = Path(__file__).resolve().parents[3] / "shared" / "data" / "video"
-    return ["sample", *(str(path) for path in sorted(shared.glob("*.*")))]
+    return ["sample", *(str(path) for path in sorted((DATA / "video").glob("*.*")))]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -243,12 +243,10 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("clips", nargs="*", help="video files; default: the sample and ../shared/data/video")
     parser.add_argument("--scan-every", type=int, default=DetectorOptions().scan_every)
     parser.add_argument(
-        "--starts", type=int, default=1, help="play each clip from so many frames of its first half"
+        "--starts", type=at_least_one, default=1, help="play each clip from so many frames of its first half"
     )
     parser.add_argument("--json", metavar="FILE", help="write all figures to this file, too")
     chosen = parser.parse_args(arguments)
-    if chosen.starts < 1:
-        parser.error("--starts must be at least 1")
     options = replace(DetectorOptions(), scan_every=chosen.scan_every)
     detector = Detector(options, ModelSpec("benchmark", 48, 0.1))
     detector.open()

@@ -99,19 +99,21 @@ class Searcher:
 
     def detail(self, jpeg: GrayJpeg, info: FrameInfo, memory: Memory | None) -> float:
         """How many times smaller the frame's picture may be where `search` begins with this memory. Pure."""
-        for_scan = 1 / self._scale(jpeg)
-        if memory is None or memory.todo or not _helps(memory, jpeg, info):
-            return for_scan
-        if self._turns(info, memory):
-            return for_scan  # it is needed anyway: better than to decode twice
+        if memory is None or not _helps(memory, jpeg, info):
+            return 1 / self._scale(jpeg)
+        return self._detail(jpeg, memory, self._turns(info, memory)[1])
+
+    def _detail(self, jpeg: GrayJpeg, memory: Memory, turns: Sequence[schedule.Turn]) -> float:
+        if memory.todo or turns:
+            return 1 / self._scale(jpeg)  # it is needed anyway: better than to decode twice
         longer = max(jpeg.width, jpeg.height)
         smallest = min((min(f.box.width, f.box.height) for f in memory.faces), default=longer)
-        return min(smallest / self._finest, longer / (scene.CELLS * scene.SAMPLES))
+        return min(smallest / self._finest, jpeg.for_thumbnail)
 
     def _everywhere(self, jpeg: GrayJpeg, info: FrameInfo) -> tuple[list[Face], Memory]:
         """Scan the whole picture, knowing nothing."""
         faces = self.scan(jpeg)
-        cells = scene.thumbnail(self._for_scan(jpeg), scene.shape(jpeg.width, jpeg.height))
+        cells = jpeg.thumbnail()
         # A film that fades in, and a camera that has just been switched on, show nothing at first.
         whole = self._long_ago(info) if scene.flat(cells) else info.seq
         memory = Memory(
@@ -134,9 +136,9 @@ class Searcher:
 
     def _in_places(self, jpeg: GrayJpeg, info: FrameInfo, memory: Memory) -> tuple[list[Face], Memory]:
         """Look for known faces where they were, and for new ones where it is their turn or something moved."""
-        turns = self._turns(info, memory)
-        gray = jpeg.reduced(self.detail(jpeg, info, memory))
-        now = scene.thumbnail(gray, memory.thumbnail.shape)
+        is_turn, turns = self._turns(info, memory)
+        gray = jpeg.reduced(self._detail(jpeg, memory, turns))
+        now = jpeg.thumbnail()
         cut = scene.cut(now, memory.look, info.media_time - memory.media_time)
         # The new scene is searched as a whole, a part in each frame, whatever motion has cost before; but flicker
         # and noise, which are one cut after another, are not.
@@ -154,7 +156,7 @@ class Searcher:
             memory,
             seq=info.seq,
             media_time=info.media_time,
-            scanned=info.seq if self._fallen(info, memory) else memory.scanned,
+            scanned=info.seq if is_turn else memory.scanned,
             thumbnail=before,
             look=memory.look if scene.flat(now) else now,
             searched=tuple(s for s in memory.searched if abs(info.media_time - s[0]) < 1),
@@ -173,13 +175,11 @@ class Searcher:
             faces += found
         return self._settled(info, after, faces, kept)
 
-    def _fallen(self, info: FrameInfo, memory: Memory) -> Sequence[schedule.Turn]:
-        """The parts of the scan of everything that fall on this frame."""
-        return schedule.due(info, memory.scanned, self._options.scan_every)
-
-    def _turns(self, info: FrameInfo, memory: Memory) -> Sequence[schedule.Turn]:
-        """Those of them that are searched."""
-        return schedule.worth(self._fallen(info, memory), info.seq, memory.whole, self._options.scan_every)
+    def _turns(self, info: FrameInfo, memory: Memory) -> tuple[bool, Sequence[schedule.Turn]]:
+        """Whether parts of the scan of everything fall on this frame, and those of them that are searched."""
+        every = self._options.scan_every
+        fallen = schedule.due(info, memory.scanned, every)
+        return bool(fallen), schedule.worth(fallen, info.seq, memory.whole, every)
 
     def _long_ago(self, info: FrameInfo) -> int:
         """A seq for `Memory.whole`: all turns are taken again."""

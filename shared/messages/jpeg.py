@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from emotion_stream.shared.messages import scene
 from emotion_stream.shared.messages.types import MAX_PIXELS, MAX_SIDE
 
 MAX_SCANS = 100
@@ -107,6 +108,7 @@ class GrayJpeg:
 
     Attributes:
         width, height: of the whole picture, pixels.
+        for_thumbnail: how many times smaller it may be for its thumbnail.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -118,6 +120,8 @@ class GrayJpeg:
         self._data, (self.width, self.height) = _sound(data)
         self._finest: npt.NDArray[np.uint8] | None = None
         self._reduction = 0
+        self._thumbnail: scene.Thumbnail | None = None
+        self.for_thumbnail = max(self.width, self.height) / (scene.CELLS * scene.SAMPLES)
         self._coming: tuple[int, Future[npt.NDArray[np.uint8]]] | None = None
 
     def begin(self, thread: Executor, most: float) -> None:
@@ -143,6 +147,17 @@ class GrayJpeg:
                 self._finest = _decode(self._data, _REDUCTIONS[wanted])
             self._reduction = wanted
         return self._finest
+
+    def thumbnail(self) -> scene.Thumbnail:
+        """See `scene.thumbnail`. Made once, of the finest picture there is by then; do not write into it.
+
+        Raises:
+            JpegError: the decoder gives up.
+        """
+        if self._thumbnail is None:
+            gray = self.reduced(self.for_thumbnail)
+            self._thumbnail = scene.thumbnail(gray, scene.shape(self.width, self.height))
+        return self._thumbnail
 
 
 def _reduction(most: float) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = (
-    "cascades", "detectors", "engines", "jitter", "turned",
+    "cascades", "detectors", "engines", "jitter", "turned", "turns",
     "outputs.events", "outputs.web", "video.pans", "video.tracks",
 )  # fmt: skip
 
@@ -32,6 +32,7 @@ def test_it_explains_itself(name: str) -> None:
         ("cascades", "/nowhere", 2, "/nowhere holds no faces/training.xml"),
         ("engines", "nothing", 1, "engines: no model in nothing"),
         ("jitter", "/nowhere", 1, "jitter: no data at /nowhere"),
+        ("turns", "/nowhere", 1, "turns: /nowhere is no checkout of this project"),
         ("turned", "/nowhere.npz", 1, "No such file"),
         ("outputs.web", "soon", 2, "'soon' is no number of seconds"),
         ("outputs.events", "0", 2, "'0' is no whole number from 1 on"),
@@ -42,3 +43,15 @@ def test_bad_input_is_told_in_one_line(name: str, argument: str, code: int, word
     assert done.returncode == code
     assert words in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_two_checkouts_take_turns() -> None:
+    root = Path(__file__).resolve().parents[2]
+    done = call("turns", str(root), "--frames=20", "--rounds=1")
+    assert done.returncode == 0, done.stderr
+    assert f"| {root.name} " in done.stdout
+    assert "| this one " in done.stdout
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == [
+        f"round 1, {root.name}",
+        "round 1, this one",
+    ]
