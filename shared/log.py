@@ -164,5 +164,7 @@ def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
 
 
 def _log_unraisable(args: "sys.UnraisableHookArgs") -> None:
+    if isinstance(args.exc_value, KeyboardInterrupt):
+        return  # a Ctrl-C that Python drops within its own callbacks: `shared.interrupt` still knows of it
     if args.exc_value is not None:
         _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)

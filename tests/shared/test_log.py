@@ -238,6 +238,24 @@ FAILURES = {
 }
 
 
+def test_a_ctrl_c_that_python_drops_leaves_no_traceback() -> None:
+    """Python drops what is raised in a destructor, and in what it calls before and after a fork."""
+    code = (
+        "import signal\n"
+        "from emotion_stream.shared.interrupt import interrupt, was_interrupted\n"
+        "from emotion_stream.shared.log import setup_logging\n"
+        "setup_logging('info', 'human', 'run')\n"
+        "signal.signal(signal.SIGINT, interrupt)\n"
+        "class Gone:\n"
+        "    def __del__(self):\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "Gone()\n"
+        "print(was_interrupted())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
 @pytest.mark.parametrize("where", FAILURES)
 def test_uncaught_exceptions_become_redacted_log_lines(where: str) -> None:
     program = (
