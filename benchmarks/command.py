@@ -30,8 +30,8 @@ from emotion_stream.shared.settings.options import (
     ModelOptions,
     ProducerOptions,
     RunOptions,
-    WriteOptions,
 )
+from emotion_stream.shared.settings.result_options import WriteOptions
 
 log = logging.getLogger(__name__)
 

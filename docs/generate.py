@@ -20,9 +20,10 @@ from emotion_stream.shared.messages import camera, sound, types
 from emotion_stream.shared.process import metrics
 from emotion_stream.shared.settings import cli
 from emotion_stream.shared.settings.cameras import KEYS
+from emotion_stream.shared.settings.catalogue import ALL
 from emotion_stream.shared.settings.flags import metavar, title_of
 from emotion_stream.shared.settings.loading import PREFIX, Spec, specs
-from emotion_stream.shared.settings.options import ALL, CommandOptions
+from emotion_stream.shared.settings.options import CommandOptions
 from emotion_stream.sink.web.app import make_app
 from emotion_stream.sink.web.hub import Hub
 from emotion_stream.sink.web.live import Seats

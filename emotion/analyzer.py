@@ -21,11 +21,7 @@ from emotion_stream.shared.errors import EmotionError, UsageError
 from emotion_stream.shared.messages.manifest import load_manifest, model_directory
 from emotion_stream.shared.messages.types import Box, Emotions, Frame, FrameInfo, Outcome
 from emotion_stream.shared.process.stage import Hints
-from emotion_stream.shared.settings.options import (
-    ClassifierOptions,
-    DetectorOptions,
-    ProducerOptions,
-)
+from emotion_stream.shared.settings.options import ClassifierOptions, DetectorOptions, ProducerOptions
 from emotion_stream.sink.results.output import Face as Followed
 from emotion_stream.sink.tracking.follow import Followed as FollowedFaces
 from emotion_stream.sink.tracking.follow import Follower

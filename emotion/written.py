@@ -11,8 +11,6 @@ from emotion_stream.shared.claims import Claim, Source
 from emotion_stream.shared.errors import UsageError
 from emotion_stream.shared.messages.manifest import model_directory
 from emotion_stream.shared.settings.cli import Values
-from emotion_stream.shared.settings.event_options import EventOptions
-from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
     CommandOptions,
@@ -21,8 +19,8 @@ from emotion_stream.shared.settings.options import (
     ProducerOptions,
     RunOptions,
     ServerOptions,
-    SinkOptions,
 )
+from emotion_stream.shared.settings.result_options import EventOptions, KeepOptions, SinkOptions
 from emotion_stream.sink.claims import FOLDERS, OURS, claims, split
 from emotion_stream.sink.retention.naming import may_go
 from emotion_stream.sink.retention.rules import rules

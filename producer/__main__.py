@@ -14,8 +14,9 @@ from emotion_stream.shared.process.service import Service, open_streams
 from emotion_stream.shared.settings.cameras import cameras_of
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.loading import build
-from emotion_stream.shared.settings.options import CommonOptions, LinkOptions, ProducerOptions, WebOptions
+from emotion_stream.shared.settings.options import CommonOptions, LinkOptions, ProducerOptions
 from emotion_stream.shared.settings.reread import Reread
+from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.shared.streams.keys import shard_of
 
 

@@ -9,13 +9,12 @@ from emotion_stream.shared.messages.types import CAMERA_NAME
 from emotion_stream.shared.process.service import Service, open_streams
 from emotion_stream.shared.process.watchdog import Watchdog
 from emotion_stream.shared.settings.cli import Command, Values
-from emotion_stream.shared.settings.event_options import EventOptions
-from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import build
-from emotion_stream.shared.settings.options import (
-    CommonOptions,
+from emotion_stream.shared.settings.options import CommonOptions, LinkOptions
+from emotion_stream.shared.settings.result_options import (
+    EventOptions,
+    KeepOptions,
     LanguageOptions,
-    LinkOptions,
     ShowOptions,
     SinkOptions,
     WebOptions,

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from emotion_stream.shared.claims import check, check_pairs, check_place, is_special
 from emotion_stream.shared.errors import EmotionError, UsageError
-from emotion_stream.shared.settings.event_options import EventOptions
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import EventOptions, WebOptions
 from emotion_stream.shared.words.words import AUTO, ENGLISH, Words, chosen
 from emotion_stream.sink.claims import COMPANIONS, FOLDERS, claims, split
 from emotion_stream.sink.events.broker import parse_broker

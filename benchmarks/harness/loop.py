@@ -21,9 +21,9 @@ from emotion_stream.producer.sources.factory import make_source
 from emotion_stream.producer.sources.spec import parse_source
 from emotion_stream.shared.messages.manifest import load_manifest, model_directory
 from emotion_stream.shared.messages.types import Frame, FrameInfo
+from emotion_stream.shared.settings.catalogue import ALL
 from emotion_stream.shared.settings.loading import build, gather
 from emotion_stream.shared.settings.options import (
-    ALL,
     ClassifierOptions,
     DetectorOptions,
     ModelOptions,

@@ -34,7 +34,8 @@ from emotion_stream.models.evaluation.assess import truth
 from emotion_stream.models.evaluation.runlog import table
 from emotion_stream.shared.messages.manifest import load_manifest
 from emotion_stream.shared.messages.types import Box, Emotions, FrameInfo, Prediction
-from emotion_stream.shared.settings.options import ClassifierOptions, DetectorOptions, ShowOptions, SinkOptions
+from emotion_stream.shared.settings.options import ClassifierOptions, DetectorOptions
+from emotion_stream.shared.settings.result_options import ShowOptions, SinkOptions
 from emotion_stream.sink.tracking.follow import Follower, following
 
 RATE = 15

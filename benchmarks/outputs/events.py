@@ -33,7 +33,7 @@ from emotion_stream.benchmarks.harness.plan import percentile
 from emotion_stream.benchmarks.harness.script import at_least_one, script, seconds
 from emotion_stream.shared.messages.types import OK, Box, Emotions, FrameInfo, Prediction
 from emotion_stream.shared.process.metrics import Metrics
-from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.result_options import EventOptions
 from emotion_stream.sink.events.broker import parse_broker
 from emotion_stream.sink.events.mqtt import Mqtt
 from emotion_stream.sink.events.watch import Watcher

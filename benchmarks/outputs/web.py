@@ -40,7 +40,7 @@ from emotion_stream.benchmarks.harness.plan import percentile
 from emotion_stream.benchmarks.harness.processes import Watch
 from emotion_stream.benchmarks.harness.script import at_least_one, script, seconds
 from emotion_stream.shared.messages.types import OK, Box, FrameInfo, Prediction
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.sink.results.output import Face, Image, Result
 from emotion_stream.sink.web.http.address import Address
 from emotion_stream.sink.web.output import Web

@@ -34,7 +34,8 @@ from emotion_stream.producer.sources.factory import make_source
 from emotion_stream.producer.sources.spec import parse_source
 from emotion_stream.shared.messages.types import Box, Frame, FrameInfo, ModelSpec
 from emotion_stream.shared.process.stage import Hints
-from emotion_stream.shared.settings.options import DetectorOptions, ProducerOptions, SinkOptions
+from emotion_stream.shared.settings.options import DetectorOptions, ProducerOptions
+from emotion_stream.shared.settings.result_options import SinkOptions
 from emotion_stream.sink.tracking.tracks import Confirmation, Tracker, iou
 
 BATCH = 4

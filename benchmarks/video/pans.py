@@ -28,7 +28,8 @@ from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.manifest import load_manifest
 from emotion_stream.shared.messages.types import Box, Emotions, Frame, FrameInfo, Prediction
 from emotion_stream.shared.process.stage import Hints
-from emotion_stream.shared.settings.options import DetectorOptions, ProducerOptions, ShowOptions, SinkOptions
+from emotion_stream.shared.settings.options import DetectorOptions, ProducerOptions
+from emotion_stream.shared.settings.result_options import ShowOptions, SinkOptions
 from emotion_stream.sink.drawing.privacy import hide
 from emotion_stream.sink.results.output import Image, Result
 from emotion_stream.sink.tracking.follow import Follower, following

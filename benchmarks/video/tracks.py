@@ -29,7 +29,7 @@ from emotion_stream.benchmarks.video.pans import pan
 from emotion_stream.emotion.analyzer import Analyzer
 from emotion_stream.samples.making.make_sample import on_stage
 from emotion_stream.shared.messages.types import Box, Emotions, FrameInfo, Prediction
-from emotion_stream.shared.settings.options import ShowOptions, SinkOptions
+from emotion_stream.shared.settings.result_options import ShowOptions, SinkOptions
 from emotion_stream.sink.results.output import Face
 from emotion_stream.sink.tracking.follow import Follower, following
 from emotion_stream.sink.tracking.tracks import MIN_OVERLAP, iou

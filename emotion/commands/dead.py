@@ -29,7 +29,8 @@ from emotion_stream.shared.messages.types import FrameInfo
 from emotion_stream.shared.process.service import Service, open_streams
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.loading import build, option
-from emotion_stream.shared.settings.options import CommonOptions, ServerOptions, WriteOptions
+from emotion_stream.shared.settings.options import CommonOptions, ServerOptions
+from emotion_stream.shared.settings.result_options import WriteOptions
 from emotion_stream.shared.streams.access import Entry, id_seconds
 from emotion_stream.shared.streams.keys import Keys
 from emotion_stream.shared.streams.letters import REPLAYED

@@ -28,7 +28,8 @@ from emotion_stream.shared.messages.manifest import Manifest, load_manifest, mod
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.command_options import EvaluateOptions, PrintOptions
 from emotion_stream.shared.settings.loading import build
-from emotion_stream.shared.settings.options import ClassifierOptions, ModelOptions, WriteOptions
+from emotion_stream.shared.settings.options import ClassifierOptions, ModelOptions
+from emotion_stream.shared.settings.result_options import WriteOptions
 from emotion_stream.sink.marks import is_marked, mark
 
 log = logging.getLogger(__name__)

@@ -37,7 +37,7 @@ from emotion_stream.shared.messages.manifest import BALANCED, Adjusted, Head, Ma
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.command_options import ExportOptions
 from emotion_stream.shared.settings.loading import build, option
-from emotion_stream.shared.settings.options import WriteOptions
+from emotion_stream.shared.settings.result_options import WriteOptions
 
 log = logging.getLogger(__name__)
 

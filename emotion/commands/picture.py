@@ -26,14 +26,8 @@ from emotion_stream.shared.messages.types import Emotions
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.command_options import PictureOptions
 from emotion_stream.shared.settings.loading import build, option
-from emotion_stream.shared.settings.options import (
-    ClassifierOptions,
-    DetectorOptions,
-    LanguageOptions,
-    ModelOptions,
-    ShowOptions,
-    WriteOptions,
-)
+from emotion_stream.shared.settings.options import ClassifierOptions, DetectorOptions, ModelOptions
+from emotion_stream.shared.settings.result_options import LanguageOptions, ShowOptions, WriteOptions
 from emotion_stream.shared.words.words import ENGLISH, Words, chosen
 from emotion_stream.sink.drawing.draw import annotate
 from emotion_stream.sink.drawing.panel import compose

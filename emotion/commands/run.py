@@ -21,18 +21,20 @@ from emotion_stream.shared.locks import hold
 from emotion_stream.shared.process.service import Service
 from emotion_stream.shared.settings.cameras import cameras_of
 from emotion_stream.shared.settings.cli import Command, Values
-from emotion_stream.shared.settings.event_options import EventOptions
-from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import (
     ClassifierOptions,
     CommonOptions,
     DetectorOptions,
-    LanguageOptions,
     LinkOptions,
     ModelOptions,
     ProducerOptions,
     RunOptions,
+)
+from emotion_stream.shared.settings.result_options import (
+    EventOptions,
+    KeepOptions,
+    LanguageOptions,
     ShowOptions,
     SinkOptions,
     WebOptions,

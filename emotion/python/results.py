@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from emotion_stream.producer.pictures.source import Image
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.types import Box, Landmarks
-from emotion_stream.shared.settings.options import ShowOptions, SinkOptions
+from emotion_stream.shared.settings.result_options import ShowOptions, SinkOptions
 from emotion_stream.sink.results.output import POINTS
 from emotion_stream.sink.results.output import Face as Followed
 from emotion_stream.sink.results.pose import yaw_roll

@@ -17,7 +17,7 @@ from emotion_stream.shared.claims import Claim, Source, check, check_place
 from emotion_stream.shared.errors import EmotionError, UsageError
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.loading import build, option
-from emotion_stream.shared.settings.options import LanguageOptions, WriteOptions
+from emotion_stream.shared.settings.result_options import LanguageOptions, WriteOptions
 from emotion_stream.shared.words.words import ENGLISH, Words, chosen
 from emotion_stream.sink.marks import is_marked
 

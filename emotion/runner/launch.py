@@ -28,8 +28,8 @@ from emotion_stream.shared.settings.options import (
     ModelOptions,
     ProducerOptions,
     RunOptions,
-    ShowOptions,
 )
+from emotion_stream.shared.settings.result_options import ShowOptions
 
 MOST_MEMORY = 1 << 30
 """Bytes of data that the embedded server may hold at the most; half of it for frames."""

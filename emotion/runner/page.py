@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from emotion_stream.shared.errors import EmotionError
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.sink.catalogue import web_address
 from emotion_stream.sink.claims import split
 from emotion_stream.sink.web.http.address import Address, free, settle, untold, urls

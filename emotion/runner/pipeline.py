@@ -27,20 +27,18 @@ from emotion_stream.shared.messages.manifest import load_manifest, model_directo
 from emotion_stream.shared.process.service import Service, open_streams
 from emotion_stream.shared.settings.cameras import Camera
 from emotion_stream.shared.settings.cli import Values
-from emotion_stream.shared.settings.event_options import EventOptions
-from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import build
-from emotion_stream.shared.settings.options import (
-    ClassifierOptions,
+from emotion_stream.shared.settings.options import ClassifierOptions, ModelOptions, RunOptions
+from emotion_stream.shared.settings.reread import Reread
+from emotion_stream.shared.settings.result_options import (
+    EventOptions,
+    KeepOptions,
     LanguageOptions,
-    ModelOptions,
-    RunOptions,
     ShowOptions,
     SinkOptions,
     WebOptions,
     WriteOptions,
 )
-from emotion_stream.shared.settings.reread import Reread
 from emotion_stream.shared.settings.writing import with_file
 from emotion_stream.shared.streams.progress import Progress
 from emotion_stream.shared.streams.shard import Streams

@@ -3,7 +3,8 @@
 from typing import Any
 
 from emotion_stream.shared.messages.manifest import Manifest, prior_strength
-from emotion_stream.shared.settings.options import ClassifierOptions, ShowOptions, SinkOptions
+from emotion_stream.shared.settings.options import ClassifierOptions
+from emotion_stream.shared.settings.result_options import ShowOptions, SinkOptions
 from emotion_stream.sink.tracking.follow import following
 
 

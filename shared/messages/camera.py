@@ -147,4 +147,4 @@ _READERS: dict[str, Callable[[object, str], Any]] = {
     "ignore": _polygons,
     "zones": _zones,
 }
-"""The bounds are those of the general settings (`shared/settings/options.py`)."""
+"""The bounds are those of the general settings (`shared/settings/`)."""

@@ -2,13 +2,13 @@
 
 __all__ = [
     "cameras",
+    "catalogue",
     "cli",
     "command_options",
-    "event_options",
     "flags",
-    "keep_options",
     "loading",
     "options",
     "reread",
+    "result_options",
     "writing",
 ]

@@ -13,8 +13,8 @@ from emotion_stream.shared.errors import UsageError
 from emotion_stream.shared.messages.areas import MAX_AREAS, Polygon, Zone, parse_polygon, polygon_text
 from emotion_stream.shared.messages.camera import MAX_NOTICE, MAX_ZONE_NAME, CameraSettings
 from emotion_stream.shared.messages.types import CAMERA_NAME, MAX_NAME
+from emotion_stream.shared.settings.catalogue import ALL
 from emotion_stream.shared.settings.loading import read_toml, specs, unknown
-from emotion_stream.shared.settings.options import ALL
 
 TABLES = "cameras"
 """The table of tables, and the name under which commands find what was read of it."""

@@ -13,9 +13,10 @@ from redis.exceptions import RedisError
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.log import HIDDEN, redact_url, setup_logging
 from emotion_stream.shared.settings.cameras import TABLES, find_cameras
+from emotion_stream.shared.settings.catalogue import ALL
 from emotion_stream.shared.settings.flags import Parser, add_flags, merge_plain
 from emotion_stream.shared.settings.loading import build, gather_with_origins, specs
-from emotion_stream.shared.settings.options import ALL, CommandOptions
+from emotion_stream.shared.settings.options import CommandOptions
 from emotion_stream.shared.terminal import settle
 
 log = logging.getLogger(__name__)

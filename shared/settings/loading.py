@@ -1,7 +1,7 @@
 """Settings: command-line flags, then `EMOTION_*` variables, then a TOML file, then defaults.
 
-Settings are declared once, as frozen dataclasses in `options.py`; `flags.py` turns such classes into flags, this
-module merges the three sources and refuses what nobody declared.
+Settings are declared once, as frozen dataclasses in `options.py` and its neighbours; `flags.py` turns such classes
+into flags, this module merges the three sources and refuses what nobody declared.
 """
 
 import difflib

@@ -1,24 +1,11 @@
-"""The settings of the pipeline's processes, and the list of all settings.
+"""The settings of the work: how the pipeline's processes are run, read their sources, and find and label faces.
 
-Each setting is declared once. All processes know all settings, so one TOML file or environment serves them all.
+What comes out has its settings in `result_options.py`.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-from emotion_stream.shared.settings.command_options import (
-    BenchOptions,
-    CompletionOptions,
-    DataOptions,
-    EvaluateOptions,
-    ExportOptions,
-    PictureOptions,
-    PrintOptions,
-    RunsOptions,
-    TrainOptions,
-)
-from emotion_stream.shared.settings.event_options import EventOptions
-from emotion_stream.shared.settings.keep_options import KeepOptions
 from emotion_stream.shared.settings.loading import option
 
 
@@ -281,131 +268,6 @@ class ClassifierOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class SinkOptions:
-    """Results: where they go."""
-
-    output: tuple[str, ...] = option(
-        (),
-        "window, web[=HOST:PORT], jsonl=FILE (- is standard output), video=FILE.mp4, csv=FILE, sqlite=FILE,"
-        " images=DIR or faces=DIR (a few faces of each emotion), events=FILE, webhook=URL,"
-        " mqtt://USER:PASSWORD@HOST:PORT/PREFIX or mqtts://...; repeat for several",
-        metavar="SPEC",
-    )
-    sink: str = option("sink", "name of this sink; every name sees each result once", metavar="NAME")
-    per_camera: bool = option(False, "write one video per camera, FILE-CAMERA.mp4, as happens for several sources")
-    expect: tuple[str, ...] = option((), "names of cameras to show before their first frame comes", metavar="NAME")
-    hold_back: float = option(
-        1.0, "live: seconds to wait for a missing frame before later frames are shown", low=0, high=60
-    )
-    video_fps: float | None = option(
-        None, "frame rate of written videos; default: that of the source", low=0.1, high=1000
-    )
-    confirm: str = option(
-        "4/6", "show a face after it was found in K of N consecutive frames; 1/1: at once", metavar="K/N"
-    )
-    smoothing: float = option(
-        0.3,
-        "half-life, in seconds of the medium, of the average over the probabilities of a face; 0: no average",
-        low=0,
-        high=60,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ShowOptions:
-    """Display: how faces are shown, in streams and in pictures."""
-
-    uncertain: str = option(
-        "auto",
-        "call a face uncertain if its best label is less probable than this; auto: as the model says",
-        metavar="auto|off|P",
-    )
-    blur_faces: bool = option(False, "blur every face that was found, in everything that is shown or stored")
-    blur_delay: float = option(
-        0.0,
-        "live: seconds for which --blur-faces holds frames back, so that faces that enter are blurred from their"
-        " first frame; 0: they show until they have been found; lossless frames are always held back",
-        low=0,
-        high=10,
-    )
-    notice: str = option(
-        "", "line of text to show with the pictures, such as: emotion recognition in use", metavar="TEXT"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class LanguageOptions:
-    """Language: of what people read."""
-
-    language: str = option(
-        "auto",
-        "language of the page, the report, the window and what is drawn into pictures: en, de, or a file such as"
-        " fr.toml (docs/how-to/languages.md); auto: the page follows the browser, all else is English",
-        metavar="auto|en|de|FILE",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class WebOptions:
-    """Web page: who may look at it."""
-
-    web_token: str = option(
-        "",
-        "token that opens the web page; set it as EMOTION_WEB_TOKEN, because other users can read flags; default:"
-        " none on 127.0.0.1, elsewhere a new token that is printed",
-        metavar="TOKEN",
-    )
-    web_open_to_anyone: bool = option(
-        False, "show the web page without a token to anyone who can reach its address"
-    )
-    web_published: str = option(
-        "",
-        "address that people open, as a container or proxy publishes it; it is printed at the start",
-        metavar="URL",
-    )
-    web_host: tuple[str, ...] = option(
-        (),
-        "further host name by which the web page may be requested, as behind a proxy; repeat for several",
-        metavar="NAME",
-    )
-    web_root_path: str = option(
-        "",
-        "path below which a proxy serves the web page, such as /emotion, whether the proxy strips it or not",
-        metavar="PATH",
-    )
-    web_viewers: int = option(
-        32, "highest number of live views of the web page at the same time", low=1, high=1000
-    )
-    editable: bool = option(
-        False,
-        "let whoever has the token save the areas of cameras, drawn on the web page, in the settings file, which"
-        " is read again then",
-    )
-    areas_file: str = option(
-        "",
-        "settings file that areas are saved in; default: that of --cameras-file, or of --config",
-        metavar="FILE",
-    )
-    poster_after: float = option(
-        600.0,
-        "seconds after which a face that has neither moved nor changed is offered on the web page to be ignored;"
-        " 0: never",
-        low=0,
-        high=86_400,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
-    """Files: what may be overwritten."""
-
-    force: bool = option(
-        False,
-        "replace files that this program has not written; files that are read, or named twice, are always refused",
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class RunOptions:
     """Runner: settings of a pipeline on one machine."""
 
@@ -424,26 +286,3 @@ class RunOptions:
     state: str | None = option(
         None, "folder for the data of the embedded server and the logs of the workers", metavar="DIR"
     )
-
-
-ALL = (
-    CommandOptions,
-    CommonOptions,
-    ServerOptions,
-    LinkOptions,
-    ProducerOptions,
-    DetectorOptions,
-    ModelOptions,
-    ClassifierOptions,
-    PrintOptions,
-    PictureOptions,
-    SinkOptions,
-    ShowOptions,
-    LanguageOptions,
-    WebOptions,
-    EventOptions,
-    KeepOptions,
-    WriteOptions,
-    RunOptions,
-    *(DataOptions, TrainOptions, RunsOptions, BenchOptions, EvaluateOptions, ExportOptions, CompletionOptions),
-)

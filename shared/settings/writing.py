@@ -12,7 +12,7 @@ from typing import Any
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.areas import Polygon, Zone, parse_polygon, polygon_text
 from emotion_stream.shared.settings.cameras import TABLES, read_cameras
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 
 
 def save_areas(path: Path, camera: str, ignore: Sequence[Polygon], zones: Sequence[Zone]) -> None:

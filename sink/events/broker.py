@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from emotion_stream.shared.errors import EmotionError, UsageError
-from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.result_options import EventOptions
 
 SCHEMES = ("mqtt://", "mqtts://")
 PREFIX = "emotion"

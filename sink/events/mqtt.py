@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.log import NOTICE
-from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.result_options import EventOptions
 from emotion_stream.sink.events import discovery
 from emotion_stream.sink.events.broker import Broker, fit, read_secret, trust
 from emotion_stream.sink.events.event import Event, as_json

@@ -2,7 +2,7 @@
 
 from emotion_stream.shared.errors import UsageError
 from emotion_stream.shared.messages.types import CAMERA_NAME
-from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.result_options import EventOptions
 from emotion_stream.sink.events.broker import read_secret
 
 LONGEST = 100

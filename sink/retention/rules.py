@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from emotion_stream.shared.errors import UsageError
-from emotion_stream.shared.settings.keep_options import KeepOptions
+from emotion_stream.shared.settings.result_options import KeepOptions
 
 DAY = 86_400
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": DAY, "w": 7 * DAY}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from emotion_stream.shared.messages.types import FrameInfo
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.shared.words.words import Words
 from emotion_stream.sink.events.event import Event
 from emotion_stream.sink.results.history import Histories

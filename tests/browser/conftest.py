@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.shared.words.words import Words
 from emotion_stream.sink.results.monitor import Report
 from emotion_stream.sink.results.stats import Stats

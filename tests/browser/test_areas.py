@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from emotion_stream.shared.messages.areas import parse_polygon
 from emotion_stream.shared.messages.camera import CameraSettings
 from emotion_stream.shared.settings.cameras import load_cameras
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 from tests.browser.conftest import PATIENCE, Feed, Show, until
 from tests.browser.test_axe import found
 from tests.browser.test_axe import pytestmark as needs_axe

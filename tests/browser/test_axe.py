@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from emotion_stream.emotion.report.command import COMMAND as REPORT
 from emotion_stream.shared.messages.types import Box
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.sink.outputs.jsonl import JsonLines
 from tests.browser.conftest import Show, until
 from tests.browser.test_page import TOKEN, address, pictures_seen

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from emotion_stream.shared.messages.areas import parse_polygon
 from emotion_stream.shared.messages.camera import CameraSettings
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.shared.words.words import ENGLISH, Words, codes, load
 from tests.browser.conftest import PATIENCE, Show, until
 from tests.browser.test_areas import DOOR, WINDOW, give

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from emotion_stream.emotion.report.command import COMMAND as REPORT
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.sink.outputs.faces import Faces
 from emotion_stream.sink.outputs.jsonl import JsonLines
 from tests.browser.conftest import Show, until

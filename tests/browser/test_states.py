@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.sink.results.kept import Kept
 from emotion_stream.sink.results.monitor import Report
 from emotion_stream.sink.results.stats import Stats

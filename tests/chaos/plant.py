@@ -19,7 +19,8 @@ from redis.exceptions import RedisError
 
 from emotion_stream.emotion.runner.server import EmbeddedServer
 from emotion_stream.shared.settings.loading import to_toml
-from emotion_stream.shared.settings.options import CommonOptions, LinkOptions, ProducerOptions, SinkOptions
+from emotion_stream.shared.settings.options import CommonOptions, LinkOptions, ProducerOptions
+from emotion_stream.shared.settings.result_options import SinkOptions
 from emotion_stream.shared.streams.connection import connect
 from emotion_stream.shared.streams.keys import Keys
 from emotion_stream.shared.streams.progress import Progress

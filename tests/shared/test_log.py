@@ -15,7 +15,8 @@ from emotion_stream.producer.sources.spec import parse_source
 from emotion_stream.shared.errors import UsageError
 from emotion_stream.shared.log import HumanFormatter, JsonFormatter, first_line, redact_url, setup_logging
 from emotion_stream.shared.settings.cli import Command, Values
-from emotion_stream.shared.settings.options import LinkOptions, ProducerOptions, WebOptions
+from emotion_stream.shared.settings.options import LinkOptions, ProducerOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.shared.streams.connection import connect
 
 ROOT = Path(__file__).parents[2]

@@ -8,18 +8,18 @@ import pytest
 
 from emotion_stream.emotion.__main__ import main
 from emotion_stream.shared.errors import UsageError
+from emotion_stream.shared.settings.catalogue import ALL
 from emotion_stream.shared.settings.flags import Parser, add_flags
 from emotion_stream.shared.settings.loading import build, gather, option, specs, to_toml
 from emotion_stream.shared.settings.options import (
-    ALL,
     ClassifierOptions,
     CommonOptions,
     DetectorOptions,
     LinkOptions,
     ProducerOptions,
     RunOptions,
-    SinkOptions,
 )
+from emotion_stream.shared.settings.result_options import SinkOptions
 
 
 def settings(*argv: str, environ: dict[str, str] | None = None, classes: tuple[type, ...] = ALL) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from emotion_stream.shared.messages.codec import encode_emotions
 from emotion_stream.shared.messages.types import Box, Emotions, Prediction
 from emotion_stream.shared.process.service import Service
 from emotion_stream.shared.process.watchdog import Watchdog
-from emotion_stream.shared.settings.options import CommonOptions, WebOptions
+from emotion_stream.shared.settings.options import CommonOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.shared.streams.shard import Streams
 from emotion_stream.sink.loop import Sink
 from emotion_stream.sink.results.history import LARGEST, TIERS, Histories, History, Point

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.result_options import EventOptions
 from emotion_stream.sink.events.broker import parse_broker
 from emotion_stream.sink.events.mqtt import Mqtt, Pace
 from tests.support.servers import free_port

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from emotion_stream.shared.errors import EmotionError, UsageError
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8080
 SHORTEST_TOKEN = 16

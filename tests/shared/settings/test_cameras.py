@@ -30,8 +30,9 @@ from emotion_stream.shared.settings.cameras import (
     read_cameras,
     to_tables,
 )
+from emotion_stream.shared.settings.catalogue import ALL
 from emotion_stream.shared.settings.loading import specs
-from emotion_stream.shared.settings.options import ALL, DetectorOptions, ProducerOptions
+from emotion_stream.shared.settings.options import DetectorOptions, ProducerOptions
 
 CORNER = parse_polygon("0,0 0.3,0 0.3,0.4 0,0.4")
 HALL = """

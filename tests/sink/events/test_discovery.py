@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import pytest
 
-from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.result_options import EventOptions
 from emotion_stream.sink.events.broker import parse_broker
 from emotion_stream.sink.events.discovery import described
 from emotion_stream.sink.events.mqtt import Mqtt

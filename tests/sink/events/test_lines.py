@@ -8,7 +8,7 @@ import pytest
 
 from emotion_stream.shared.errors import EmotionError, UsageError
 from emotion_stream.shared.settings.cli import Command
-from emotion_stream.shared.settings.event_options import EventOptions
+from emotion_stream.shared.settings.result_options import EventOptions
 from emotion_stream.sink.catalogue import files, open_outputs, parse, truncate, written
 from emotion_stream.sink.claims import claims
 from emotion_stream.sink.events.lines import KNOWN, EventLines

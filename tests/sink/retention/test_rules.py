@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from emotion_stream.shared.errors import UsageError
-from emotion_stream.shared.settings.keep_options import KeepOptions
+from emotion_stream.shared.settings.result_options import KeepOptions
 from emotion_stream.sink.catalogue import open_outputs
 from emotion_stream.sink.retention import naming, policy
 from emotion_stream.sink.retention.naming import Name

@@ -12,7 +12,8 @@ import pytest
 from emotion_stream.emotion.analyzer import Analyzer
 from emotion_stream.samples.making.make_sample import ACTS, pose
 from emotion_stream.shared.messages.types import Emotions
-from emotion_stream.shared.settings.options import DetectorOptions, ShowOptions, SinkOptions
+from emotion_stream.shared.settings.options import DetectorOptions
+from emotion_stream.shared.settings.result_options import ShowOptions, SinkOptions
 from emotion_stream.sink.results.output import Face, Image
 from emotion_stream.sink.tracking.follow import Follower
 from tests.sink.tracking.test_tracks import emotions, follower

@@ -14,7 +14,7 @@ from emotion_stream.shared.errors import UsageError
 from emotion_stream.shared.messages.areas import parse_polygon
 from emotion_stream.shared.messages.camera import CameraSettings
 from emotion_stream.shared.settings.cameras import load_cameras
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.shared.settings.writing import with_file
 from emotion_stream.sink.web.http.address import Address, settle
 from emotion_stream.sink.web.output import Web

@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 from emotion_stream.shared.errors import UsageError
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.sink.web.flight import FIRST_WINDOW, GUESS, LATE, SILENT, Flight, Flights
 from emotion_stream.sink.web.http.address import Address
 from emotion_stream.sink.web.http.paths import back, below

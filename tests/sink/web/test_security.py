@@ -10,7 +10,7 @@ import pytest
 
 from emotion_stream.emotion.runner.page import settle_page
 from emotion_stream.shared.errors import UsageError
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.sink.web.http import connections, security
 from emotion_stream.sink.web.http.address import Address, access, settle, urls
 from emotion_stream.sink.web.http.security import Budget

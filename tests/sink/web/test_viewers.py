@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import pytest
 
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.sink.results.monitor import Report
 from emotion_stream.sink.results.stats import Stats
 from emotion_stream.sink.web import hub as hub_module

@@ -18,7 +18,7 @@ import pytest
 from emotion_stream.shared.errors import EmotionError, UsageError
 from emotion_stream.shared.messages.signal import Signal
 from emotion_stream.shared.messages.types import Outcome
-from emotion_stream.shared.settings.options import WebOptions
+from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.sink import catalogue as outputs
 from emotion_stream.sink.events.event import as_json as event_as_json
 from emotion_stream.sink.results.monitor import Monitor, Report
