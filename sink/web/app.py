@@ -18,7 +18,8 @@ from emotion_stream.sink.web.areas import Keep, told
 from emotion_stream.sink.web.flight import Flight, Flights
 from emotion_stream.sink.web.http.assets import Pages
 from emotion_stream.sink.web.http.paths import is_proxied
-from emotion_stream.sink.web.hub import Hub, Lane
+from emotion_stream.sink.web.hub import Hub
+from emotion_stream.sink.web.lane import Lane
 from emotion_stream.sink.web.live import (
     BOUNDARY,
     Bell,

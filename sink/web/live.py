@@ -15,7 +15,8 @@ from emotion_stream.shared.words.words import Words
 from emotion_stream.sink.events.event import as_json as event_as_json
 from emotion_stream.sink.results.output import Result, as_json
 from emotion_stream.sink.web.flight import Flight
-from emotion_stream.sink.web.hub import Hub, Lane
+from emotion_stream.sink.web.hub import Hub
+from emotion_stream.sink.web.lane import Lane
 from emotion_stream.sink.web.pictures import Gallery
 
 STATUS_EVERY = 1.0

@@ -14,6 +14,12 @@ class Latency(BaseModel):
     p50: float | None
     p99: float | None
 
+    @classmethod
+    def of(cls, half: float | None, most: float | None) -> "Latency":
+        """The answer for these seconds."""
+        p50, p99 = (None if seconds is None else round(seconds * 1000, 1) for seconds in (half, most))
+        return cls(p50=p50, p99=p99)
+
 
 class Areas(BaseModel):
     """The areas of a camera, each as its corners, `X,Y X,Y X,Y ...`, in fractions of the picture."""

@@ -11,7 +11,7 @@ from emotion_stream.shared.words.words import ENGLISH, Words
 from emotion_stream.sink.drawing.draw import annotate, plate
 from emotion_stream.sink.drawing.resize import resized
 from emotion_stream.sink.results.output import Image, Result
-from emotion_stream.sink.web.hub import Shot
+from emotion_stream.sink.web.lane import Shot
 
 WIDTHS = (320, 480, 640, 960, 1280, 1920)
 """Pixels; 0 is the frame's own width. Few of them, so that viewers share pictures."""

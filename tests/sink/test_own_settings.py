@@ -21,7 +21,8 @@ from emotion_stream.sink.outputs.images import Images
 from emotion_stream.sink.results.output import Image, Result
 from emotion_stream.sink.tracking.follow import Follower, following
 from emotion_stream.sink.veil import Veil
-from emotion_stream.sink.web.hub import Hub, Shot
+from emotion_stream.sink.web.hub import Hub
+from emotion_stream.sink.web.lane import Shot
 from emotion_stream.sink.web.pictures import render
 from tests.conftest import make_frame
 from tests.shared.test_worker import own_connection, until

@@ -20,10 +20,10 @@ import pytest
 from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.sink.results.monitor import Report
 from emotion_stream.sink.results.stats import Stats
-from emotion_stream.sink.web import hub as hub_module
 from emotion_stream.sink.web import pictures
 from emotion_stream.sink.web.http.address import Address
 from emotion_stream.sink.web.hub import Hub
+from emotion_stream.sink.web.lane import Shot
 from emotion_stream.sink.web.output import Web
 from tests.sink.web.conftest import Serve
 from tests.sink.web.test_web import until
@@ -86,7 +86,7 @@ def test_ten_viewers_share_every_picture(serve: Serve, monkeypatch: pytest.Monke
     made: list[int] = []
     render = pictures.render
 
-    def counted(shot: hub_module.Shot, *arguments: Any) -> bytes:
+    def counted(shot: Shot, *arguments: Any) -> bytes:
         made.append(shot.number)
         return render(shot, *arguments)
 
@@ -154,7 +154,7 @@ def test_pictures_are_fetched_for_viewers_only(serve: Serve) -> None:
 def test_the_pictures_cost_nothing_while_nobody_looks(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
-    def counted(shot: hub_module.Shot, *_: Any) -> bytes:
+    def counted(shot: Shot, *_: Any) -> bytes:
         made.append(shot.number)
         return b""
 

@@ -27,6 +27,7 @@ from emotion_stream.sink.results.stats import Stats
 from emotion_stream.sink.web import hub as hub_module
 from emotion_stream.sink.web.http.address import Address, parse_address
 from emotion_stream.sink.web.hub import Hub
+from emotion_stream.sink.web.lane import QUIET
 from emotion_stream.sink.web.output import Web
 from emotion_stream.sink.web.timeline import POINTS, Timeline
 from tests.sink.web.conftest import Serve
@@ -173,9 +174,9 @@ def test_states_follow_the_clock() -> None:
         hub.show(make_result(seq, "file", mode="lossless"), make_image())
     assert states() == ["live", "live"]
     assert [camera.fps for camera in hub.status().cameras] == [10.0, 10.0]
-    now += hub_module.QUIET + 0.1
+    now += QUIET + 0.1
     assert states() == ["lost", "paused"]
-    assert hub.status().cameras[0].age_seconds == pytest.approx(hub_module.QUIET + 0.1, abs=0.01)
+    assert hub.status().cameras[0].age_seconds == pytest.approx(QUIET + 0.1, abs=0.01)
     hub.lost("live", "superseded_detector", 1)  # frames come, but none is shown
     assert states() == ["live", "paused"]
     hub.report(Report(Stats(), 0.0, frozenset(["file"])))
