@@ -1,41 +1,31 @@
-"""The sink's loop: reads results, restores their order, shows them everywhere, and only then acknowledges.
+"""The sink's loop: reads results, restores their order, has them shown, and only then acknowledges.
 
 A sink name is a consumer group with one active process under a lease; a second process waits as standby. What
 the process before it read but did not show is still pending under the same consumer name and is read first.
 """
 
-import contextlib
 import itertools
 import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from emotion_stream.shared.errors import DecodeError
 from emotion_stream.shared.messages.codec import decode_emotions
-from emotion_stream.shared.messages.types import LEFT_OUT, Emotions
 from emotion_stream.shared.process.service import Service
 from emotion_stream.shared.process.watchdog import Watchdog
 from emotion_stream.shared.streams.access import Entry, LeaseLost
 from emotion_stream.shared.streams.groups import Done
 from emotion_stream.shared.streams.progress import Progress
 from emotion_stream.shared.streams.shard import Streams
-from emotion_stream.sink.broken import picture_of, set_aside
-from emotion_stream.sink.clock import Clock
-from emotion_stream.sink.drawing.privacy import hide
-from emotion_stream.sink.events.cameras import camera_events
-from emotion_stream.sink.events.event import EndListener, Event, Listener, Sender
+from emotion_stream.sink.broken import set_aside
 from emotion_stream.sink.events.watch import Watcher
 from emotion_stream.sink.leftovers import Arrival, Leftovers
 from emotion_stream.sink.order import Released, Reorder
-from emotion_stream.sink.results.hearing import Ears
-from emotion_stream.sink.results.history import Histories
-from emotion_stream.sink.results.leaving import Departure, Departures, forget, present
-from emotion_stream.sink.results.monitor import Monitor, Remembering, Report, behind, kept
-from emotion_stream.sink.results.output import Buffering, Output, Result
-from emotion_stream.sink.results.stats import Stats
-from emotion_stream.sink.roll import Roll
+from emotion_stream.sink.results.leaving import Departure, Departures
+from emotion_stream.sink.results.output import Output
+from emotion_stream.sink.show import Show
 from emotion_stream.sink.tracking.follow import Follower
 from emotion_stream.sink.turn import Turn
 from emotion_stream.sink.veil import Veil, Veiled
@@ -51,9 +41,6 @@ KEEP_EVERY = 2.0
 BLOCK = 0.5
 BLOCK_HOLDING = 0.05
 """Seconds to wait for new messages, and while live frames are held back for a missing one."""
-
-_EVENTS = "|events"
-"""Behind a camera's name, which has no such character: the key of what its watcher knows."""
 
 
 class Sink:
@@ -84,20 +71,11 @@ class Sink:
         self._streams = streams
         self._name = name
         self._open_outputs = open_outputs
-        self._outputs: Sequence[Output] = ()
-        self._monitors: Sequence[Monitor] = ()
         self._watchdog = watchdog
         self._order = Reorder(hold_back)
-        self._hold_back = hold_back
-        self._follower = follower
         self._veil = Veil(blur, blur_delay)
-        self._watcher = watcher or Watcher()
-        self._listeners: Sequence[Listener] = ()
-        self._ears = Ears(streams)
-        self._stats = Stats()
-        self._histories = Histories()
+        self._show = Show(service, streams, name, follower, watcher)
         self._next_keep = 0.0
-        self._clock = Clock()
         self._unshown: deque[Released] = deque()
         self._shown: list[Released] = []
         self._arrived: dict[str, tuple[str, int, int]] = {}
@@ -108,8 +86,6 @@ class Sink:
         self._own_run = own_run
         self._leftovers: Leftovers | None = None
         self._departures = Departures()
-        self._roll = Roll()
-        service.check = self._roll.check
         self._metrics = service.metrics
 
     def run(self) -> None:
@@ -121,17 +97,10 @@ class Sink:
         try:
             self._service.keep_connected(self._connected)
         except LeaseLost:
-            for output in self._outputs:
-                if isinstance(output, Buffering):
-                    output.forget()
+            self._show.forget()
             raise
         finally:
-            for output in self._outputs:
-                if isinstance(output, Sender):
-                    output.finish()
-            with contextlib.ExitStack() as closing:  # all are closed, also behind one whose disk is full
-                for output in self._outputs:
-                    closing.callback(output.close)
+            self._show.close()
 
     def _connected(self) -> None:
         streams = self._streams
@@ -159,8 +128,8 @@ class Sink:
                 if not entries and self._veil.holding:
                     self._veil.end(streams.progress().ended)
             self._take(entries)
-            self._show()
-        self._show(math.inf)  # told to stop: live frames wait for nobody any more
+            self._show_all()
+        self._show_all(math.inf)  # told to stop: live frames wait for nobody any more
         self._report()
         self._keep_history()
         self._turn.give_back()
@@ -186,43 +155,31 @@ class Sink:
             return
         if not self._own_run:
             self._leftovers = Leftovers(self._streams)
-        self._outputs = self._open_outputs()
-        self._monitors = [output for output in self._outputs if isinstance(output, Monitor)]
-        self._listeners = [output for output in self._outputs if isinstance(output, Listener)]
+        self._show.open(self._open_outputs())
         self._restored = True
         progress = self._streams.progress()
         for (sink, camera, epoch), seq in progress.shown.items():
             if sink == self._name:
                 self._order.resume(camera, epoch, seq)
                 self._positions[camera] = (epoch, seq)
-        if self._name in progress.stats:
-            try:
-                self._stats = Stats.from_bytes(progress.stats[self._name])
-            except DecodeError as e:
-                log.warning("the statistics so far are lost: %s", e)
-        for camera, pieces in self._streams.history(self._name).items():
-            try:
-                self._histories.restore(camera, pieces)
-            except DecodeError as e:
-                log.warning("camera %s: %s: its history begins anew", camera, e)
-        for output in self._outputs:
-            if isinstance(output, Remembering):
-                output.remember(self._histories)
-        for camera, state in self._streams.tracks(self._name).items():
-            own = camera.removesuffix(_EVENTS)
-            try:
-                if own == camera:
-                    self._follower.resume(camera, state)
-                else:
-                    self._watcher.resume(own, state)
-            except DecodeError as e:
-                log.warning("camera %s: %s: faces get new numbers, or appear anew", own, e)
+        self._show.resume(progress)
 
     def _remind(self) -> None:
         """Publish again how far this process is. A server that took over, or was flushed, may have forgotten it,
         and a producer would wait for frames that come only once."""
         if self._positions:
-            self._streams.shown(self._name, self._service.worker, [], self._positions, self._stats.to_bytes())
+            self._store(self._positions)
+
+    def _store(
+        self,
+        positions: Mapping[str, tuple[str, int]],
+        ids: Iterable[str] = (),
+        tracks: Mapping[str, bytes] | None = None,
+        arrived: Mapping[str, tuple[str, int, int]] | None = None,
+    ) -> None:
+        """Acknowledge `ids`, and store in the same step what the process after this one goes on with."""
+        stats = self._show.stats.to_bytes()
+        self._streams.shown(self._name, self._service.worker, ids, positions, stats, tracks, arrived)
 
     def _housekeeping(self) -> None:
         self._turn.renew()
@@ -236,86 +193,40 @@ class Sink:
     def _keep_history(self) -> None:
         """What a process that is killed has not kept is at most KEEP_EVERY old."""
         self._next_keep = time.monotonic() + KEEP_EVERY
-        self._streams.keep_history(self._name, *self._histories.changes())
+        self._streams.keep_history(self._name, *self._show.histories.changes())
 
     def _report(self) -> None:
         """Tell of cameras that are lost, back or at their end, and the outputs that people watch how it goes."""
-        streams, keys = self._streams, self._streams.keys
-        progress = streams.progress()
-        self._roll.ended = progress.ended.keys()
+        progress = self._streams.progress()
         self._tell_of_cameras(progress)
         under_way = {item.camera for item in (*self._unshown, *self._shown)}
         under_way |= self._veil.cameras() | self._order.cameras()
         for departure in self._departures.new(progress.left, under_way):
             self._let_go(departure)
-        if (told := kept(self._outputs)) is not None:
-            self._stats.kept = told
-            self._metrics.kept(**told.figures(self._clock.wall()))
-        if not self._monitors:
-            return
-        hops = (keys.frames, "detector"), (keys.faces, "classifier"), (keys.emotions, self._name)
-        report = Report(
-            self._stats,
-            behind(streams, hops),
-            frozenset(camera for camera in progress.ended if progress.all_shown([camera], ended=True)),
-            present(self._streams, progress, self._arrived),
-            self._stats.kept,
-        )
-        for monitor in self._monitors:
-            monitor.report(report)
+        self._show.report(progress, self._arrived)
 
     def _let_go(self, departure: Departure) -> None:
         """Forget a camera, its frames that never came, and whoever was there."""
         camera, missing = departure.camera, departure.missing(self._positions.get(departure.camera))
         self._turn.check()
-        self._tell(self._watcher.ended(camera, self._clock.wall()))
-        self._stats.missing += missing
-        self._metrics.missing.inc(missing)
         self._arrived.pop(camera, None)
-        parts = self._order, self._veil, self._follower, self._watcher, self._histories, self._roll
-        forget(camera, parts, self._outputs)
+        self._show.let_go(camera, missing, (self._order, self._veil))
         if missing:  # a process after this one does not count them again
             self._positions[camera] = departure.epoch, departure.count
-            self._streams.shown(self._name, self._service.worker, [], self._positions, self._stats.to_bytes())
-        self._streams.drop_tracks(self._name, [camera, camera + _EVENTS])
+            self._store(self._positions)
+        self._show.drop_tracks(camera)
 
     def _tell_of_cameras(self, progress: Progress) -> None:
-        now = self._clock.wall()
         over = [
             camera
             for camera, (epoch, _) in progress.ended.items()
             if self._positions.get(camera, ("", 0))[0] == epoch and progress.all_shown([camera], ended=True)
         ]
-        events = camera_events(self._watcher, progress.signals, self._roll.states(), over, now)
-        for output in self._outputs:
-            if isinstance(output, EndListener):
-                for camera in over:
-                    output.ended(camera)
-        if events:
+        if events := self._show.news(progress, over):
             self._turn.check()
-            self._tell(events)
-            for output in self._outputs:
-                output.flush()
-            states = {camera + _EVENTS: self._watcher.state(camera) for camera in over}
-            stats = self._stats.to_bytes()
-            self._streams.shown(self._name, self._service.worker, [], self._positions, stats, states)
-
-    def _tell(self, events: Sequence[Event]) -> None:
-        for event in events:
-            self._stats.tell(event.kind)
-            self._metrics.events(event.kind).inc()
-            for listener in self._listeners:
-                listener.tell(event)
-
-    def _lost(self, camera: str, reason: str, count: int = 1) -> None:
-        for monitor in self._monitors:
-            monitor.lost(camera, reason, count)
-        self._histories.lost(camera, reason, count)
-
-    def _dropped(self, camera: str, reason: str, count: int = 1) -> None:
-        self._stats.drop(reason, count)
-        self._metrics.dropped(reason).inc(count)
-        self._lost(camera, reason, count)
+            self._show.tell(events)
+            self._show.flush()
+            self._store(self._positions, tracks=self._show.watched(over))
 
     def _take(self, entries: Sequence[Entry]) -> None:
         now = time.monotonic()
@@ -345,12 +256,12 @@ class Sink:
             keys = self._streams.keys
             self._streams.hop(keys.emotions, self._name, keys.emotions, garbage)
 
-    def _show(self, now: float | None = None) -> None:
+    def _show_all(self, now: float | None = None) -> None:
         """Show what is in order now, a few frames at a time.
 
         What is released but not shown, and shown but not acknowledged, is kept over a lost connection.
         """
-        self._clock.look()
+        self._show.clock.look()
         self._unshown.extend(self._ready(time.monotonic() if now is None else now))
         while self._unshown or self._shown:
             with self._watchdog.guard("showing results"):
@@ -365,22 +276,21 @@ class Sink:
             return released
         for n in range(0, len(released), AT_ONCE):
             few = released[n : n + AT_ONCE]
-            self._veil.take(few, self._fetch(filter(self._veil.hides, few)), time.monotonic())
+            self._veil.take(few, self._show.fetch(filter(self._veil.hides, few)), time.monotonic())
         return self._veil.due(time.monotonic(), all_of_them=now == math.inf)
 
     def _show_some(self) -> None:
         """Show some frames on all outputs, then acknowledge them with positions and statistics in one step."""
-        jpegs = self._fetch(itertools.filterfalse(self._veil.hides, itertools.islice(self._unshown, AT_ONCE)))
+        jpegs = self._show.fetch(itertools.filterfalse(self._veil.hides, itertools.islice(self._unshown, AT_ONCE)))
         while self._unshown and len(self._shown) < AT_ONCE:
             self._turn.check()
             item = self._unshown.popleft()
-            self._show_one(item, jpegs)
+            self._show.next(item, self._veiled(item, jpegs))
             self._shown.append(item)
         self._turn.check()
-        for output in self._outputs:
-            output.flush()
+        self._show.flush()
         self._metrics.duplicates.inc(self._order.duplicates - self._duplicates)
-        self._stats.duplicates += self._order.duplicates - self._duplicates
+        self._show.stats.duplicates += self._order.duplicates - self._duplicates
         self._duplicates = self._order.duplicates
         positions: dict[str, tuple[str, int]] = {}
         for item in self._shown:
@@ -388,60 +298,15 @@ class Sink:
                 positions[item.camera] = (item.epoch, item.message.info.seq + 1)
         ids = [i for item in self._shown for i in item.ids]
         self._positions |= positions
-        tracks = {camera: self._follower.state(camera) for camera in positions}
-        tracks |= {camera + _EVENTS: self._watcher.state(camera) for camera in positions}
+        tracks = self._show.tracks(positions)
         arrived = dict(self._order.arrived.items() - self._arrived.items())
-        stats = self._stats.to_bytes()
-        self._streams.shown(self._name, self._service.worker, ids, positions, stats, tracks, arrived)
+        self._store(positions, ids, tracks, arrived)
         self._arrived |= arrived
         self._shown.clear()
 
-    def _show_one(self, item: Released, jpegs: dict[str, bytes | None]) -> None:
-        self._stats.missing += item.missing
-        self._metrics.missing.inc(item.missing)
-        if item.message is not None:
-            info = item.message.info
-            self._roll.seen(item.camera, info.interval, info.mode == "live")
-        if item.missing:
-            self._lost(item.camera, "missing", item.missing)
-        if item.left_out:
-            self._dropped(item.camera, LEFT_OUT, item.left_out)
+    def _veiled(self, item: Released, jpegs: Mapping[str, bytes | None]) -> Veiled:
+        """The picture of a frame, with what is to be hidden in it."""
         if item.message is None:
-            return
-        outcome = item.message.outcome
-        if outcome.status == "dropped":
-            self._dropped(item.camera, outcome.reason or "unknown")
-        else:
-            frame_id, hides = item.message.frame_id, self._veil.hides(item)
-            veiled = self._veil.lift(frame_id) if hides else Veiled(jpegs.get(frame_id))
-            self._write(item.message, veiled, hides)
-
-    def _fetch(self, released: Iterable[Released]) -> dict[str, bytes | None]:
-        """The JPEGs of the frames to show, by frame id, where any output wants the picture."""
-        stored = any(output.needs_image for output in self._outputs if output not in self._monitors)
-        ids = [
-            message.frame_id
-            for item in released
-            if (message := item.message)
-            and message.outcome.status == "ok"
-            and (any([m.wants_image(message.info) for m in self._monitors]) or stored)  # noqa: C419  ask each
-        ]
-        return dict(zip(ids, self._streams.fetch_jpegs(ids), strict=True))
-
-    def _write(self, message: Emotions, veiled: Veiled, hides: bool) -> None:
-        info = message.info
-        faces, unseen, cut, apart = self._follower.follow(message)
-        latency = self._clock.age(info.captured_at)
-        result = Result(info, message.outcome, message.labels, faces, latency, unseen, cut, apart)
-        image = picture_of(veiled.jpeg) if veiled.jpeg else None
-        if image is not None and hides:
-            image = hide(image, result, veiled.boxes)
-        for output in self._outputs:
-            output.write(result, image if output.needs_image else None)
-        self._ears.hand_on(info, self._outputs)
-        self._histories.add(result)
-        self._tell(self._watcher.see(result, self._clock.wall()))
-        self._stats.show(result, self._clock.wall(), self._clock.taken())
-        self._metrics.frames.inc()
-        self._metrics.faces.inc(len(result.shown))
-        self._metrics.latency.observe(latency)
+            return Veiled()
+        frame_id = item.message.frame_id
+        return self._veil.lift(frame_id) if self._veil.hides(item) else Veiled(jpegs.get(frame_id), bare=True)

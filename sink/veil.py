@@ -90,10 +90,12 @@ class _Lane:
 
 @dataclass(frozen=True, slots=True)
 class Veiled:
-    """What is known of a frame when it is shown: its picture, and where else faces are to be hidden."""
+    """What is known of a frame when it is shown: its picture, and where else faces are to be hidden. `bare`: none
+    are, also not those that were found in it."""
 
     jpeg: bytes | None = None
     boxes: tuple[Box, ...] = ()
+    bare: bool = False
 
 
 class Veil:

@@ -80,7 +80,7 @@ def test_a_sink_forgets_it_and_takes_it_in_again(streams: Streams) -> None:
         streams.let_go("hall", "e1", 62)  # two never came
         until(lambda: watched.gone == [("hall", 60)])
         until(lambda: not streams.tracks("sink") and not streams.history("sink"))
-        assert sink._stats.missing == 2
+        assert sink._show.stats.missing == 2
         assert watched.events[-1].kind == "counts", "whoever was there has left"
         add(streams, as_camera(live()[60], "hall", "e1"))  # a straggler
         add(streams, as_camera(live()[61], "hall", "e2"))  # somebody has added it again
@@ -108,7 +108,7 @@ def test_what_never_came_is_counted_once(streams: Streams) -> None:
             watched.results.clear()
             add(streams, as_camera(live()[seq + 1], "yard", "e1"))  # with it the count is stored
             until(lambda: bool(watched.results))
-        assert running._stats.missing == 2
+        assert running._show.stats.missing == 2
         watched.gone.clear()
         watched.results.clear()
 
