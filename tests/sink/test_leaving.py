@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from emotion_stream.shared.messages.types import Emotions
+from emotion_stream.shared.messages.types import Emotions, Outcome
 from emotion_stream.shared.process.service import Service
 from emotion_stream.shared.process.watchdog import Watchdog
 from emotion_stream.shared.settings.options import CommonOptions
@@ -156,3 +156,17 @@ def test_its_video_is_finished_at_once(tmp_path: Path) -> None:
     video.write(make_result(5, "hall", epoch="f"), make_image())
     video.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out-hall.002.mp4", "out-hall.mp4", "out-yard.mp4"]
+
+
+def test_a_frame_that_was_dropped_leaves_nothing_where_faces_are_hidden(streams: Streams) -> None:
+    service, watched = Service("sink", "me", CommonOptions()), Watched()
+    sink = Sink(
+        service, own_connection(streams), "sink", lambda: [watched], 1.0, Watchdog(10), follower(), blur=True
+    )
+    dropped, shown = (as_camera(message, "hall", "e1") for message in live()[:2])
+    with threads.running(sink.run, service):
+        add(streams, replace(dropped, outcome=Outcome.dropped("stale_detector")))
+        add(streams, shown)
+        until(lambda: len(watched.results) == 1)
+        assert sink._show.stats.dropped == {"stale_detector": 1}
+        assert sink._veil._known == {}
