@@ -1,7 +1,7 @@
 // Draws the areas of one camera: with a mouse, a finger, or the keyboard alone. What can be held lies in the layer over
 // the picture, names and buttons beside it.
 
-import { say } from "./language.js";
+import { reason, say } from "./language.js";
 import { clamp, freeName, inside, lines, moved, MOST_AREAS, MOST_POINTS, problem, rectangle, toldOf } from "./shapes.js";
 
 const STEP = 0.01; // of the picture, for each press of an arrow key
@@ -411,7 +411,7 @@ export async function save(camera, told) {
     });
     const answer = await response.json().catch(() => ({}));
     if (response.ok) return { file: answer.file };
-    return { wrong: typeof answer.detail === "string" ? answer.detail : say("areas.answer", { status: response.status }) };
+    return { wrong: typeof answer.detail === "string" ? reason(answer.detail) : say("areas.answer", { status: response.status }) };
   } catch {
     return { wrong: say("areas.no_answer") };
   }
