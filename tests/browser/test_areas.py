@@ -327,6 +327,11 @@ def test_the_browser_asks_only_while_something_would_be_lost(
     assert leaving(page) == []
 
 
+WHOLE = """e => e.scrollHeight <= e.clientHeight
+    && e.getBoundingClientRect().bottom <= e.parentElement.getBoundingClientRect().bottom"""
+"""Whether a line of the editor is seen to its end."""
+
+
 def test_the_way_back_to_all_cameras_loses_nothing(show: Show, page: Page) -> None:
     feed = show("hall", "yard", rate=0.01)
     for camera in ("hall", "yard"):
@@ -348,6 +353,7 @@ def test_the_way_back_to_all_cameras_loses_nothing(show: Show, page: Page) -> No
         expect(hall.locator(".editor .state"), way).to_have_text("There are changes: save them, or discard them")
         expect(hall.locator(".editor li"), way).to_have_count(3)
         expect(yard, way).to_be_hidden()
+        assert hall.locator(".editor .state").evaluate(WHOLE), way
         assert page.url.endswith("#hall"), way
         hall.locator(".editor li button").first.click()  # another one is chosen: the line is gone
     page.get_by_role("button", name="Discard").click()

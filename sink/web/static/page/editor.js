@@ -195,6 +195,7 @@ export class Editor extends EventTarget {
 
   #warn(text) {
     this.#state(text, true);
+    this.#find(".state").scrollIntoView({ block: "nearest" });
     this.#speak(text);
   }
 
