@@ -15,6 +15,7 @@ GAP = 1.0
 MOST_TRACKS = 24
 """Tracks that get a line of their own: those that were seen longest."""
 BINS = 240
+DAY = 86400.0
 RATED_FRAMES, RATED_SECONDS = 10, 1.0
 """Frames, and seconds of the clock, from which on a rate is told."""
 UNCERTAIN = -1
@@ -79,11 +80,12 @@ class Latency:
 
 def axis(camera: Camera) -> Axis:
     """Where frames lie. Pictures of a folder have nothing to do with time; a camera that was started again, or a
-    file that was played again, has only the clock."""
+    file that was played again, has only the clock; of a camera that ran for days, nobody counts the hours."""
     count = len(camera.seq)
     if len(camera.sources) > 1:
         return Axis("picture", np.arange(count, dtype=np.float64), 0.0, float(count), 1.0)
     again = len(set(camera.epoch.tolist())) > 1 or bool(np.any(np.diff(camera.time) < 0))
+    again = again or min(float(np.ptp(camera.captured)), float(np.ptp(camera.time))) > DAY
     at = camera.captured - camera.captured.min() if again else camera.time
     gaps = np.diff(at)
     usual = float(np.median(gaps[gaps > 0])) if np.any(gaps > 0) else 0.04
