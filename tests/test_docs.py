@@ -1,6 +1,7 @@
 """The documentation: every link leads somewhere, and what the code can tell is what the code tells."""
 
 import importlib
+import importlib.util
 import os
 import re
 import subprocess
@@ -112,6 +113,38 @@ def test_commands_on_pages_are_there_and_take_their_flags() -> None:
                 wrong |= {(page.name, f"{program} {one}", what) for what in missing}
     assert seen > 50
     assert wrong == set()
+
+
+def test_programs_on_pages_are_there() -> None:
+    named = {
+        (name, page.name)
+        for page in PAGES
+        for name in re.findall(r"python -m ((?:benchmarks|emotion_stream)[\w.]*)", page.read_text("utf-8"))
+    }
+    assert len(named) > 10
+    missing = {
+        (name, page)
+        for name, page in named
+        if importlib.util.find_spec(name if name.startswith("emotion_stream") else f"emotion_stream.{name}")
+        is None
+    }
+    assert missing == set()
+
+
+def test_the_figure_behind_haar_is_what_its_section_tells() -> None:
+    """A decision is open again when its figure changes; so whoever measures anew has to change both."""
+    page = (ROOT / "docs" / "explanation" / "performance.md").read_text("utf-8")
+    row = re.search(
+        r"^\| \*\*now, one detector\*\* \| ([\d.]+) %.*\| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE
+    )
+    assert row
+    recall, cost, full = row.groups()
+    decision = " ".join((ROOT / "docs" / "decisions" / "haar.md").read_text("utf-8").split())
+    assert (
+        f"**{cost} core-ms per frame**; a scan of every frame costs {full}. Recall stays at {recall} %" in decision
+    )
+    listed = (ROOT / "docs" / "decisions" / "README.md").read_text("utf-8")
+    assert f"{cost} core-ms per frame instead of {full}" in listed
 
 
 def test_the_picture_of_both_detectors_shows_what_they_find() -> None:

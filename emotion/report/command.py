@@ -2,15 +2,16 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from emotion_stream.emotion.labels import told_labels
 from emotion_stream.emotion.report import png, portraits
+from emotion_stream.emotion.report.find import beside, find
 from emotion_stream.emotion.report.page import Told, page
-from emotion_stream.emotion.report.read import records
+from emotion_stream.emotion.report.read import records, together
 from emotion_stream.emotion.report.table import Camera, tabulate
 from emotion_stream.emotion.written import report_claim
 from emotion_stream.shared.claims import Claim, Source, check, check_place
@@ -28,17 +29,27 @@ FROM_SOURCES = "sources"
 class ReportOptions:
     """What is made of results."""
 
-    results: str | None = option(
-        None, "what --output jsonl=FILE, csv=FILE or sqlite=FILE has written", metavar="RESULTS", positional=True
+    results: tuple[str, ...] = option(
+        (),
+        "what --output jsonl=FILE, csv=FILE or sqlite=FILE has written: that FILE, also where its results lie in a"
+        " file for each day; or several files, a folder, a pattern",
+        metavar="RESULTS",
+        positional=True,
     )
-    html: str | None = option(None, "page to write; default: RESULTS with the ending .html", metavar="FILE")
+    html: str | None = option(
+        None,
+        "page to write; default: RESULTS with the ending .html, of several files report.html beside the first",
+        metavar="FILE",
+    )
     png: str | None = option(None, "folder to write the charts into as pictures, too", metavar="DIR")
     faces: str | None = option(
         None,
         "show faces: those that --output faces=DIR kept, or `sources`: out of the files that the results name",
         metavar="DIR|sources",
     )
-    title: str | None = option(None, "heading of the page; default: the name of RESULTS", metavar="TEXT")
+    title: str | None = option(
+        None, "heading of the page; default: the name of RESULTS, of several files the cameras", metavar="TEXT"
+    )
     summary: str | None = option(
         None,
         "what --summary-json of the run has written: how faces got their labels, and which frames were dropped",
@@ -56,14 +67,14 @@ def run(values: Values) -> None:
         EmotionError: they cannot be read, or a file cannot be written.
     """
     options = build(ReportOptions, values)
-    if options.results is None:
+    if not options.results or not all(options.results):
         raise UsageError("no results given: name a file, as in: emotion report results.jsonl")
     words = chosen(build(LanguageOptions, values).language) or ENGLISH
-    results = Path(options.results)
-    target = Path(options.html) if options.html else results.with_suffix(".html")
+    results = find(options.results)
+    target = Path(options.html) if options.html else beside(options.results, results)
     force = build(WriteOptions, values).force
     _check(options, results, target, [], force)  # told before anything is read, which may take long
-    cameras = tabulate(records(results))
+    cameras = tabulate(together(results))
     _check(options, results, target, cameras, force)
     found: list[portraits.Portrait] = []
     if options.faces == FROM_SOURCES:
@@ -71,7 +82,8 @@ def run(values: Values) -> None:
     elif options.faces is not None:
         found = portraits.kept(Path(options.faces))
     labels, dropped = _summary(Path(options.summary)) if options.summary else (None, None)
-    told = Told(options.title or results.stem, options.notice, found, dropped, labels, words=words)
+    title = options.title or (results[0].stem if len(results) == 1 else _names(cameras))
+    told = Told(title, options.notice, found, dropped, labels, words=words)
     write(cameras, told, target, Path(options.png) if options.png else None)
 
 
@@ -92,14 +104,16 @@ def _summary(path: Path) -> tuple[Mapping[str, Any], Mapping[str, int]]:
         raise EmotionError(f"--summary {path} is no summary of a run: --summary-json writes one") from None
 
 
-def _check(options: ReportOptions, results: Path, target: Path, cameras: list[Camera], force: bool) -> None:
+def _check(
+    options: ReportOptions, results: Sequence[Path], target: Path, cameras: list[Camera], force: bool
+) -> None:
     """Refuse files that must not be written over.
 
     Raises:
         UsageError: one is read: results, a folder of faces, or what the results come from.
         EmotionError: one cannot be written, or is somebody's.
     """
-    sources = [Source(results, f"the results {results}")]
+    sources = [Source(path, f"the results {path}") for path in results]
     if options.summary is not None:
         sources.append(Source(Path(options.summary), f"the summary {options.summary}"))
     if options.faces not in (None, FROM_SOURCES):
@@ -114,6 +128,10 @@ def _check(options: ReportOptions, results: Path, target: Path, cameras: list[Ca
         if charts.exists():  # else it is made
             claims += [Claim(path, f"the chart {path}", is_marked) for path in png.paths(cameras, charts)]
     check(sources, claims, force=force)
+
+
+def _names(cameras: list[Camera]) -> str:
+    return ", ".join(camera.name for camera in cameras[:3]) + (" ..." if len(cameras) > 3 else "")
 
 
 def write(cameras: list[Camera], told: Told, target: Path, charts: Path | None) -> None:
@@ -150,9 +168,8 @@ def of_run(
         EmotionError: the results cannot be read, there are none, or the page cannot be written.
     """
     cameras = tabulate(records(results))
-    title = ", ".join(camera.name for camera in cameras[:3]) + (" ..." if len(cameras) > 3 else "")
     found = portraits.kept(faces) if faces.is_dir() else []
-    write(cameras, Told(title, notice, found, dropped, labels, events, words), target, None)
+    write(cameras, Told(_names(cameras), notice, found, dropped, labels, events, words), target, None)
 
 
 COMMAND = Command(

@@ -15,6 +15,7 @@ GAP = 1.0
 MOST_TRACKS = 24
 """Tracks that get a line of their own: those that were seen longest."""
 BINS = 240
+DAY = 86400.0
 RATED_FRAMES, RATED_SECONDS = 10, 1.0
 """Frames, and seconds of the clock, from which on a rate is told."""
 UNCERTAIN = -1
@@ -79,11 +80,12 @@ class Latency:
 
 def axis(camera: Camera) -> Axis:
     """Where frames lie. Pictures of a folder have nothing to do with time; a camera that was started again, or a
-    file that was played again, has only the clock."""
+    file that was played again, has only the clock; of a camera that ran for days, nobody counts the hours."""
     count = len(camera.seq)
     if len(camera.sources) > 1:
         return Axis("picture", np.arange(count, dtype=np.float64), 0.0, float(count), 1.0)
     again = len(set(camera.epoch.tolist())) > 1 or bool(np.any(np.diff(camera.time) < 0))
+    again = again or min(float(np.ptp(camera.captured)), float(np.ptp(camera.time))) > DAY
     at = camera.captured - camera.captured.min() if again else camera.time
     gaps = np.diff(at)
     usual = float(np.median(gaps[gaps > 0])) if np.any(gaps > 0) else 0.04
@@ -93,31 +95,36 @@ def axis(camera: Camera) -> Axis:
 
 
 def lives(camera: Camera, along: Axis) -> list[Life]:
-    """All tracks, in the order of their first sight; of pictures, none: there, no face is seen twice."""
+    """All tracks, in the order of their first sight; of pictures, none: there, no face is seen twice.
+
+    A run numbers faces anew, so a number that comes again in another epoch is somebody else."""
     if along.unit == "picture" or not len(camera.frame):
         return []
     at = along.at[camera.frame]
     shown = np.where(camera.uncertain, UNCERTAIN, camera.label)
-    order = np.lexsort((at, camera.track))
-    at, shown, track = at[order], shown[order], camera.track[order]
+    epoch = camera.epoch[camera.frame]
+    order = np.lexsort((at, camera.track, epoch))
+    at, shown, track, epoch = at[order], shown[order], camera.track[order], epoch[order]
     apart = max(GAP, 3 * along.step)
     new = np.ones(len(at), bool)
-    new[1:] = (track[1:] != track[:-1]) | (shown[1:] != shown[:-1]) | (np.diff(at) > apart)
+    other = (track[1:] != track[:-1]) | (epoch[1:] != epoch[:-1])
+    new[1:] = other | (shown[1:] != shown[:-1]) | (np.diff(at) > apart)
     first = np.flatnonzero(new)
     last = np.append(first[1:], len(at)) - 1
-    found: dict[int, list[Stretch]] = {}
+    found: dict[tuple[int, int], list[Stretch]] = {}
     for a, b in zip(first.tolist(), last.tolist(), strict=True):
-        goes_on = b + 1 < len(at) and track[b + 1] == track[b] and at[b + 1] - at[b] <= apart
+        goes_on = b + 1 < len(at) and not other[b] and at[b + 1] - at[b] <= apart
         end = float(at[b + 1]) if goes_on else float(at[b]) + along.step
-        found.setdefault(int(track[a]), []).append(Stretch(int(track[a]), int(shown[a]), float(at[a]), end))
-    all_lives = [Life(t, sum(s.end - s.start for s in parts), tuple(parts)) for t, parts in found.items()]
+        part = Stretch(int(track[a]), int(shown[a]), float(at[a]), end)
+        found.setdefault((int(epoch[a]), part.track), []).append(part)
+    all_lives = [Life(t, sum(s.end - s.start for s in parts), tuple(parts)) for (_, t), parts in found.items()]
     return sorted(all_lives, key=lambda life: (life.stretches[0].start, life.track))
 
 
 def longest(all_lives: list[Life]) -> list[Life]:
     """Those that were seen longest, in the order given."""
-    kept = {life.track for life in sorted(all_lives, key=lambda life: -life.seconds)[:MOST_TRACKS]}
-    return [life for life in all_lives if life.track in kept]
+    kept = sorted(range(len(all_lives)), key=lambda n: -all_lives[n].seconds)[:MOST_TRACKS]
+    return [all_lives[n] for n in sorted(kept)]
 
 
 def shares(camera: Camera) -> list[tuple[int, float]]:

@@ -155,7 +155,7 @@ def _moves(camera: Camera) -> bool:
 def _people(cameras: Sequence[Camera], words: Words) -> tuple[str, str, str]:
     """How many faces there were: followed ones, where anything was followed."""
     followed = [camera for camera in cameras if _moves(camera)]
-    people = sum(len(set(camera.track.tolist())) for camera in followed)
+    people = sum(len({*zip(c.epoch[c.frame].tolist(), c.track.tolist(), strict=True)}) for c in followed)
     stills = sum(len(camera.frame) for camera in cameras if not _moves(camera))
     if not followed:
         return words("report.faces"), words.number(stills), words("report.in_pictures")

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from emotion_stream.emotion.report import figures
-from emotion_stream.emotion.report.figures import UNCERTAIN, Axis, Life
+from emotion_stream.emotion.report.figures import DAY, UNCERTAIN, Axis, Life
 from emotion_stream.emotion.report.table import Camera
 from emotion_stream.shared.words.words import Words
 from emotion_stream.sink.results.output import UNCERTAIN as UNSURE
@@ -161,7 +161,9 @@ def _at(along: Axis, place: float, words: Words) -> str:
     if along.unit == "picture":
         return str(int(place) + 1)
     if along.unit == "clock":
-        return f"{datetime.fromtimestamp(along.origin + place, UTC):%H:%M:%S}"
+        begin, end = (datetime.fromtimestamp(along.origin + at, UTC).date() for at in (along.start, along.end))
+        form = "%H:%M:%S" if begin == end else "%m-%d %H:%M:%S"
+        return datetime.fromtimestamp(along.origin + place, UTC).strftime(form)
     return clock(place, words)
 
 
@@ -169,13 +171,19 @@ def _ticks(camera: Camera, along: Axis, words: Words) -> list[View]:
     """About five marks at round places, the first and last within the edges; of pictures, their files."""
     span = along.end - along.start
     step = next((s for s in STEPS if span / s <= 6), STEPS[-1] * math.ceil(span / STEPS[-1] / 6))
-    first = math.ceil(along.start / step) * step
+    first = float(math.ceil(along.start / step) * step)
+    days = along.unit == "clock" and span > DAY
+    if days:  # marks are midnights, told by their date alone
+        step = int(DAY) * math.ceil(span / DAY / 6)
+        first = -along.origin % DAY
     marks = []
     last = along.end - 1 if along.unit == "picture" else along.end
     for n in range(math.floor((last - first) / step) + 1):
-        place = float(first + n * step)
+        place = first + n * step
         whole = clock(place, words) if place >= 10 else f"0:{place:02.0f}"
         text = whole if along.unit == "medium" else _at(along, place, words)
+        if days:
+            text = f"{datetime.fromtimestamp(along.origin + place, UTC):%m-%d}"
         if along.unit == "picture":
             name = file_name(camera, int(place))
             text = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"

@@ -17,6 +17,7 @@ from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.types import Box
 from emotion_stream.sink.drawing.privacy import pixelate
 from emotion_stream.sink.outputs.faces import SMALLEST, Choice, Sample, cut, paths
+from emotion_stream.sink.retention.naming import read_folder
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ SAME = 0.02
 
 
 def kept(directory: Path) -> list[Portrait]:
-    """What the output `faces=DIR` has kept.
+    """What the output `faces=DIR` has kept, also where it began anew each day.
 
     Raises:
         EmotionError: there is no such folder, or it cannot be read.
@@ -35,7 +36,8 @@ def kept(directory: Path) -> list[Portrait]:
     if not directory.is_dir():
         raise EmotionError(f"--faces {directory}: there is no such folder (--output faces=DIR writes one)")
     try:
-        found = paths(directory)
+        days = sorted(path for path in directory.iterdir() if read_folder(path.name) and path.is_dir())
+        found = {sample: path for place in (directory, *days) for sample, path in paths(place).items()}
         chosen = Choice(found)
         return [(sample, found[sample].read_bytes()) for sample in chosen.samples]
     except OSError as e:

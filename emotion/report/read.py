@@ -3,12 +3,15 @@
 import csv
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from emotion_stream.shared.errors import EmotionError
+from emotion_stream.sink.claims import OURS
 from emotion_stream.sink.outputs import csv_table
 from emotion_stream.sink.outputs import sqlite as database
 from emotion_stream.sink.outputs.csv_table import PREFIX
@@ -37,6 +40,67 @@ def records(path: Path) -> Iterator[Record]:
     if head.startswith(b"{"):
         return _json_lines(path)
     raise _foreign(path)
+
+
+def together(paths: Sequence[Path]) -> Iterator[Record]:
+    """The frames of several files, one file after another; a frame that more than one of them holds comes once.
+
+    Raises:
+        EmotionError: as `records`.
+    """
+    if len(paths) == 1:
+        yield from records(paths[0])
+        return
+    seen = _Seen()
+    for path in paths:
+        for record in records(path):
+            if seen.is_new(record):
+                yield record
+
+
+def first_capture(path: Path) -> float | None:
+    """When the first frame of a file was captured, seconds since 1970; None: it holds no frame, or not yet.
+
+    Raises:
+        EmotionError: as `records`.
+    """
+    try:
+        if path.is_file() and not path.stat().st_size:
+            return None
+        record = next(iter(records(path)), None)
+        return datetime.fromisoformat(record["captured_at"]).timestamp() if record else None
+    except OSError as e:
+        raise EmotionError(f"{path} cannot be read ({e.strerror})") from e
+    except (KeyError, TypeError, ValueError):
+        raise _foreign(path, 1) from None
+
+
+def is_results(path: Path) -> bool:
+    """Whether a file holds results, by its beginning.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return any(OURS[kind](path) for kind in ("jsonl", "csv", "sqlite"))
+
+
+class _Seen:
+    """Frames that were there already, a bit for each: a day of a camera has millions."""
+
+    _BLOCK = 1 << 16
+
+    def __init__(self) -> None:
+        self._blocks: dict[tuple[str, str, int], bytearray] = defaultdict(lambda: bytearray(self._BLOCK // 8))
+
+    def is_new(self, record: Record) -> bool:
+        seq, epoch = record.get("seq"), record.get("epoch")
+        if not (isinstance(seq, int) and isinstance(epoch, str)):
+            return True  # whoever puts it into columns says what is wrong
+        part, bit = divmod(seq, self._BLOCK)
+        block = self._blocks[record["camera"], epoch, part]
+        was = block[bit // 8] >> bit % 8 & 1
+        block[bit // 8] |= 1 << bit % 8
+        return not was
 
 
 def _json_lines(path: Path) -> Iterator[Record]:

@@ -18,6 +18,8 @@ AUTO = "auto"
 """In place of a language: that of the browser on the page, English elsewhere."""
 SUFFIX = ".toml"
 OTHER = "other"
+WHY = "why"
+"""The place of a reason in which yet another part says why."""
 _CODE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 _ROOM = re.compile(r"\{(\w+)\}")
 _LASTED = re.compile(r"(.+), (\d+ s)")
@@ -68,7 +70,10 @@ class Words:
         """What the pipeline says in English of what went wrong, in this language where the sentence is ours."""
         for pattern, own in self.reasons:
             if found := pattern.fullmatch(text):
-                return _filled(own, found.groupdict())
+                values = found.groupdict()
+                if WHY in values:
+                    values[WHY] = self.reason(values[WHY])
+                return _filled(own, values)
         lasted = _LASTED.fullmatch(text)
         return f"{self.reason(lasted[1])}, {lasted[2]}" if lasted else text
 

@@ -9,7 +9,17 @@ from typing import Any
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.sink.drawing.draw import COLOURS
 from emotion_stream.sink.outputs.appender import Appender, Appending, newest, skip_to_end
-from emotion_stream.sink.results.output import ANALYZED, DETAILS, NAME, Image, Result, as_json, details
+from emotion_stream.sink.results.output import (
+    ANALYZED,
+    DETAILS,
+    NAME,
+    ZONES,
+    Image,
+    Result,
+    as_json,
+    details,
+    zones_text,
+)
 
 FRAME_COLUMNS = (
     "camera",
@@ -42,7 +52,9 @@ PREFIX = "p_"
 RAW_PREFIX = "raw_"
 """The same for the probability of the frame alone."""
 _FIXED = (*FRAME_COLUMNS, *FACE_COLUMNS)
-_LATER = (*DETAILS, ANALYZED, NAME)
+_LATER = (*DETAILS, ANALYZED, NAME, ZONES)
+_GENERATIONS = (len(_LATER), len(_LATER) - 1, 0)
+"""How many of these the versions so far have written. A file goes on with the columns that it has."""
 _START = ",".join(_FIXED).encode()
 
 
@@ -78,7 +90,7 @@ class CsvTable(Appending):
         self._path = target
         self._at_end = at_end
         self._labels: tuple[str, ...] | None = None
-        self._detailed = True
+        self._later = len(_LATER)
         self._last: dict[tuple[str, str], int] = {}
         self._file = Appender(target, self._resume)
 
@@ -95,9 +107,8 @@ class CsvTable(Appending):
                 try:
                     row = next(csv.reader([line.decode("utf-8", "replace")]), [])
                     if number == 1:
-                        # A file of an earlier version goes on with the columns that it has.
-                        self._detailed = row[-1] == NAME
-                        end = len(row) - len(_LATER) * self._detailed
+                        self._later = next(n for n in _GENERATIONS if _ends_with(row, _LATER[:n]))
+                        end = len(row) - self._later
                         named = row[len(_FIXED) : (len(_FIXED) + end) // 2]
                         self._labels = tuple(name.removeprefix(PREFIX) for name in named)
                         whole = at
@@ -130,25 +141,30 @@ class CsvTable(Appending):
         if result.faces and result.labels != self._labels:
             raise OtherLabels(f"{self._path} holds results of a model with other labels: choose another file")
         self._last[key] = info.seq
-        self._file.write(_lines(rows(result, len(self._labels), self._detailed)))
+        self._file.write(_lines(rows(result, len(self._labels), self._later)))
 
     def follow(self, before: "CsvTable") -> None:
         """Know also what the file before this one holds at its end."""
         self._last = newest(before._last) | self._last
 
 
-def rows(result: Result, labels: int, detailed: bool = True) -> list[list[object]]:
-    """The rows of one result with columns for this many labels, and for what came later. Pure."""
+def rows(result: Result, labels: int, later: int = len(_LATER)) -> list[list[object]]:
+    """The rows of one result with columns for this many labels, and for so much of what came later. Pure."""
     told = as_json(result)
     faces = told["faces"]
     frame = [len(faces) if name == "faces" else told[name] for name in FRAME_COLUMNS]
-    last = [int(told[ANALYZED]), told[NAME]] if detailed else []
+    last = [int(told[ANALYZED]), told[NAME]]
     if not faces:
-        return [[*frame, *[None] * (len(FACE_COLUMNS) + 2 * labels + len(DETAILS) * detailed), *last]]
+        nobody = [*[None] * len(DETAILS), *last, None]
+        return [[*frame, *[None] * (len(FACE_COLUMNS) + 2 * labels), *nobody[:later]]]
     return [
-        [*frame, *_columns(n, face), *(details(face) if detailed else ()), *last]
+        [*frame, *_columns(n, face), *[*details(face), *last, zones_text(face)][:later]]
         for n, face in enumerate(faces, 1)
     ]
+
+
+def _ends_with(row: Sequence[str], columns: Sequence[str]) -> bool:
+    return tuple(row[len(row) - len(columns) :]) == tuple(columns)
 
 
 def _heading(labels: Sequence[str]) -> bytes:

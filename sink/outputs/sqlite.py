@@ -5,7 +5,17 @@ import sqlite3
 from pathlib import Path
 
 from emotion_stream.shared.errors import EmotionError
-from emotion_stream.sink.results.output import ANALYZED, DETAILS, NAME, Image, Result, as_json, details
+from emotion_stream.sink.results.output import (
+    ANALYZED,
+    DETAILS,
+    NAME,
+    ZONES,
+    Image,
+    Result,
+    as_json,
+    details,
+    zones_text,
+)
 
 APPLICATION_ID = 0x454D_4F54
 """Marks our databases ("EMOT"); SQLite keeps it in the file's header."""
@@ -119,8 +129,8 @@ class Sqlite:
             for name, kind in ((ANALYZED, "INTEGER NOT NULL DEFAULT 1"), (NAME, "TEXT")):
                 if name not in there:  # a database of an earlier version
                     self._db.execute(f"ALTER TABLE frames ADD COLUMN {name} {kind}")
-            for name in DETAILS:  # a database of an earlier version has none of them
-                self._add_column(name, "INTEGER" if name == "turned" else "REAL")
+            for name in (*DETAILS, ZONES):  # a database of an earlier version lacks some or all of them
+                self._add_column(name, {"turned": "INTEGER", ZONES: "TEXT"}.get(name, "REAL"))
         except sqlite3.Error as e:
             self._db.close()
             raise self._failed(e) from e
@@ -143,7 +153,7 @@ class Sqlite:
             for n, face in enumerate(faces, 1):
                 about = face["track"], face["confirmed"], *face["box"], face["emotion"], face["confidence"]
                 shares = *face["probabilities"].values(), *face["raw"].values()
-                values = done.lastrowid, n, *about, face["uncertain"], *details(face), *shares
+                values = done.lastrowid, n, *about, face["uncertain"], *details(face), zones_text(face), *shares
                 self._db.execute(self._insert_face(result.labels), values)
         except sqlite3.Error as e:
             raise self._failed(e) from e
@@ -154,7 +164,7 @@ class Sqlite:
             names = [prefix + label for prefix in (PREFIX, RAW_PREFIX) for label in labels]
             for name in names:
                 self._add_column(name, "REAL")
-            columns = [*FACE, *DETAILS, *map(_quoted, names)]
+            columns = [*FACE, *DETAILS, ZONES, *map(_quoted, names)]
             self._insert[labels] = (
                 f"INSERT INTO faces ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
             )

@@ -1,5 +1,6 @@
 """The contract between the sink and its outputs."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -169,13 +170,19 @@ NAME = "name"
 ANALYZED = "analyzed"
 """Column of tables, and key of JSON, for whether faces were searched in the frame."""
 ZONES = "zones"
-"""Key of JSON for the zones in which a face is."""
+"""Column of tables, and key of JSON, for the zones in which a face is."""
 
 
 def details(told: Mapping[str, Any]) -> list[float | None]:
     """The values of DETAILS of a face as `as_json` tells it."""
     points = told["landmarks"] or [(None, None)] * len(POINTS)
     return [told["score"], told["yaw"], told["roll"], int(told["turned"]), *(v for point in points for v in point)]
+
+
+def zones_text(told: Mapping[str, Any]) -> str | None:
+    """The zones of a face as `as_json` tells it, as tables hold them: a list in JSON, because names may hold any
+    letter that could stand between two of them; None where its camera has none."""
+    return json.dumps(told[ZONES], ensure_ascii=False) if ZONES in told else None
 
 
 def said(told: Mapping[str, Any]) -> str:

@@ -2,12 +2,15 @@
 
 import re
 import tomllib
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Dialog, Locator, Page, expect
+from playwright.sync_api import Error as PlaywrightError
 
 from emotion_stream.shared.messages.areas import parse_polygon
 from emotion_stream.shared.messages.camera import CameraSettings
@@ -264,6 +267,99 @@ def test_it_says_why_a_poster_could_not_be_ignored(show: Show, page: Page, tmp_p
     expect(offer).to_contain_text("it is not TOML")
     page.wait_for_timeout(1500)  # the next status has come
     expect(offer).to_contain_text("it is not TOML")
+
+
+def leaving(page: Page) -> list[str]:
+    """Leave the page, and stay where it asks: what it asked."""
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    with suppress(PlaywrightError):  # a journey that somebody stays away from
+        page.goto("about:blank")
+    page.remove_listener("dialog", stay)
+    page.remove_listener("dialog", stay) if not asked else None
+    return asked
+
+
+def draw(page: Page) -> None:
+    """An area to ignore, with the keyboard."""
+    page.get_by_role("button", name="Ignore an area").press("Enter")
+    for key in ("Enter", "Shift+ArrowRight", "Enter", "Shift+ArrowDown", "Enter", "Enter"):
+        page.keyboard.press(key)
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_the_browser_asks_only_while_something_would_be_lost(
+    show: Show, page: Page, tmp_path: Path, may: bool
+) -> None:
+    feed = show("hall", options=editable(tmp_path)[0] if may else WebOptions(), rate=0.01)
+    give(feed)
+    where = f"{address(feed)}?token={TOKEN}" if may else address(feed)
+
+    def begin() -> None:
+        page.goto(where)
+        expect(page.locator(".picture.there")).to_be_visible()
+        page.locator(".edit").click()
+        draw(page)
+        expect(page.locator(".editor li")).to_have_count(3)
+
+    page.goto(where)
+    expect(page.locator(".picture.there")).to_be_visible()
+    page.locator(".edit").click()
+    assert leaving(page) == []
+    begin()
+    assert leaving(page) == ["beforeunload"]
+    expect(page.locator(".editor li")).to_have_count(3)
+    page.get_by_role("button", name="Discard").click()
+    assert leaving(page) == []
+    begin()
+    if may:
+        page.get_by_role("button", name="Save", exact=True).click()
+        expect(page.locator(".editor .state")).to_have_text(re.compile("^Saved in"))
+    else:
+        page.get_by_role("button", name="Show the lines").click()
+        page.get_by_role("button", name="Copy").click()
+        expect(page.locator(".editor .state")).to_have_text("Copied")
+    assert leaving(page) == []
+
+
+WHOLE = """e => e.scrollHeight <= e.clientHeight
+    && e.getBoundingClientRect().bottom <= e.parentElement.getBoundingClientRect().bottom"""
+"""Whether a line of the editor is seen to its end."""
+
+
+def test_the_way_back_to_all_cameras_loses_nothing(show: Show, page: Page) -> None:
+    feed = show("hall", "yard", rate=0.01)
+    for camera in ("hall", "yard"):
+        give(feed, camera)
+    page.goto(address(feed))
+    expect(page.locator(".picture.there")).to_have_count(2)
+    hall, yard = page.locator("[data-name=hall]"), page.locator("[data-name=yard]")
+    hall.focus()
+    page.keyboard.press("f")
+    page.keyboard.press("e")
+    draw(page)
+    ways: dict[str, Callable[[], object]] = {
+        "Back": page.go_back,
+        "the button": hall.locator(".enlarge").click,
+        "a key": lambda: page.locator("#pause").press("ArrowRight"),
+    }
+    for way, go in ways.items():
+        go()
+        expect(hall.locator(".editor .state"), way).to_have_text("There are changes: save them, or discard them")
+        expect(hall.locator(".editor li"), way).to_have_count(3)
+        expect(yard, way).to_be_hidden()
+        assert hall.locator(".editor .state").evaluate(WHOLE), way
+        assert page.url.endswith("#hall"), way
+        hall.locator(".editor li button").first.click()  # another one is chosen: the line is gone
+    page.get_by_role("button", name="Discard").click()
+    page.go_back()
+    expect(yard).to_be_visible()
+    assert "#" not in page.url
 
 
 def test_the_whole_name_of_a_zone_is_seen(show: Show, page: Page) -> None:

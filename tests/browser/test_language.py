@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -11,7 +12,7 @@ from emotion_stream.shared.messages.camera import CameraSettings
 from emotion_stream.shared.settings.result_options import WebOptions
 from emotion_stream.shared.words.words import ENGLISH, Words, codes, load
 from tests.browser.conftest import PATIENCE, Show, until
-from tests.browser.test_areas import DOOR, WINDOW, give
+from tests.browser.test_areas import DOOR, WINDOW, editable, give
 from tests.browser.test_axe import found
 from tests.browser.test_page import TOKEN, address, pictures_seen, pytestmark  # noqa: F401
 from tests.browser.test_states import lost, tell
@@ -129,6 +130,32 @@ def test_the_editor_of_areas_is_german_and_fits(show: Show, page: Page, width: i
     assert english(page) - words_of_lines(page) == set()
     assert page.evaluate("() => document.documentElement.scrollWidth") == width
     assert page.evaluate(OVERFLOWS) == []
+
+
+def test_it_says_in_german_why_areas_were_not_saved(show: Show, context: BrowserContext, tmp_path: Path) -> None:
+    options, file = editable(tmp_path)
+    feed = show("hall", options=options, rate=0.01)
+    give(feed, settings=CameraSettings(ignore=(parse_polygon(WINDOW),)))
+    page = context.new_page()  # one whose console may tell of refused requests
+    page.goto(f"{address(feed)}?token={TOKEN}")
+    expect(page.locator(".areas polygon.ignore:not(.rim)")).to_have_count(1)
+    page.keyboard.press("e")
+    page.get_by_role("button", name="Ignorierter Bereich 1 löschen").click()
+    state = page.locator(".editor .state")
+    file.write_text("[cameras.hall\n")
+    page.get_by_role("button", name="Speichern", exact=True).click()
+    # What the TOML library says by itself stays as it is.
+    expect(state).to_have_text(re.compile(r"lässt sich hier nicht ändern \(.*\): die Zeilen selbst eintragen$"))
+    file.unlink()
+    page.get_by_role("button", name="Speichern", exact=True).click()
+    expect(state).to_have_text(
+        f"{file} lässt sich nicht schreiben (es gibt sie nicht): auch der Ordner muss beschreibbar sein"
+    )
+    assert english(page) - {*re.findall(r"[a-z]{2,}", str(file).lower())} == set()
+    context.clear_cookies()
+    page.get_by_role("button", name="Speichern", exact=True).click()
+    expect(state).to_have_text("ein Token wird gebraucht")
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
 
 
 def words_of_lines(page: Page) -> set[str]:

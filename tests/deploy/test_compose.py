@@ -1,6 +1,9 @@
 """`docker-compose.yml` and what goes with it, without an engine: settings, the programs of a container."""
 
 import re
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -189,6 +192,38 @@ def test_settings_that_differ_are_told_once_and_secrets_not(
     assert line.endswith("settings: web_token=*** redis=redis://me:***@host/0 blur_faces=True"), (
         "fps is not its own"
     )
+
+
+def test_a_sighup_while_a_stage_loads_is_heard_by_its_service(tmp_path: Path) -> None:
+    """A stage takes a second or more to load, and then reads its settings file again, as somebody asked."""
+    (tmp_path / "slow_stage.py").write_text(
+        "import sys\n"
+        "print('loads', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "from emotion_stream.shared.process.service import Service\n"
+        "from emotion_stream.shared.settings.options import CommonOptions\n"
+        "service = Service('producer', '0', CommonOptions())\n"
+        "service.start()\n"
+        "print('asked', service.asked.is_set())\n"
+    )
+    names = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "deploy" / "start", "slow_stage"],
+        env=names,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # without a terminal, as in a container
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "loads\n"
+        process.send_signal(signal.SIGHUP)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.read() == "asked True\n"
+    assert process.returncode == 0
 
 
 def test_a_path_that_exists_only_outside_gets_a_line() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from emotion_stream.emotion.report import figures, parts
 from emotion_stream.emotion.report.command import COMMAND
+from emotion_stream.emotion.report.page import Told, page
 from emotion_stream.emotion.report.portraits import from_sources, kept
 from emotion_stream.emotion.report.read import records
 from emotion_stream.emotion.report.table import Camera, tabulate
@@ -189,7 +190,11 @@ def test_a_camera_started_again_lies_on_the_clock_and_pictures_on_their_numbers(
     (camera,) = cameras(*again, *later)
     along = figures.axis(camera)
     assert (along.unit, round(along.end)) == ("clock", 60)
-    assert len(figures.lives(camera, along)[0].stretches) == 2
+    lives = figures.lives(camera, along)  # a run numbers faces anew: these are two
+    assert [(life.track, round(life.stretches[0].start)) for life in lives] == [(1, 0), (1, 60)]
+    assert [len(life.stretches) for life in lives] == [1, 1]
+    assert figures.longest(lives) == lives
+    assert "<dd>2<small>10 sightings" in page([camera], Told("T"))
     (pictures,) = cameras(*(replace(r, info=replace(r.info, source=f"{r.info.seq}.jpg")) for r in again))
     assert figures.axis(pictures).unit == "picture"
     assert figures.lives(pictures, figures.axis(pictures)) == []

@@ -12,7 +12,7 @@ import pytest
 from emotion_stream.shared.messages.types import Box, Emotions, Landmarks, Prediction
 from emotion_stream.sink.outputs.csv_table import CsvTable
 from emotion_stream.sink.outputs.sqlite import Sqlite
-from emotion_stream.sink.results.output import ANALYZED, DETAILS, NAME, Face, Result, as_json, details
+from emotion_stream.sink.results.output import ANALYZED, DETAILS, NAME, ZONES, Face, Result, as_json, details
 from emotion_stream.sink.results.pose import DEPTH, TURNED, is_turned, yaw_roll
 from emotion_stream.sink.tracking.follow import Follower, following
 from tests.conftest import make_frame
@@ -98,20 +98,20 @@ def test_all_tables_tell_score_pose_and_landmarks(tmp_path: Path, landmarks: Lan
         assert {name: stored[name] for name in DETAILS} == wanted
 
 
-def test_tables_of_an_earlier_version_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lacks", [(*DETAILS, ANALYZED, NAME, ZONES), (ZONES,)])
+def test_tables_of_an_earlier_version_go_on(tmp_path: Path, lacks: tuple[str, ...]) -> None:
     table, database = tmp_path / "t.csv", tmp_path / "t.db"
     for output in (CsvTable(table), Sqlite(database)):
         output.write(seen(head(5)), None)
         output.close()
     with table.open(newline="") as file:
-        old = [row[: -len(DETAILS) - 2] for row in csv.reader(file)]
+        old = [row[: -len(lacks)] for row in csv.reader(file)]
     with table.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(old)
     with closing(sqlite3.connect(database)) as db:
-        for name in DETAILS:
-            db.execute(f"ALTER TABLE faces DROP COLUMN {name}")
-        for name in (ANALYZED, NAME):
-            db.execute(f"ALTER TABLE frames DROP COLUMN {name}")
+        for name in lacks:
+            table_of = "frames" if name in (ANALYZED, NAME) else "faces"
+            db.execute(f"ALTER TABLE {table_of} DROP COLUMN {name}")
     later = seen(head(5))
     for output in (CsvTable(table), Sqlite(database)):
         output.write(replace(later, info=replace(later.info, seq=1)), None)
@@ -121,4 +121,5 @@ def test_tables_of_an_earlier_version_go_on(tmp_path: Path) -> None:
     assert rows[:2] == old
     assert [len(row) for row in rows] == [len(old[0])] * 3
     with closing(sqlite3.connect(database)) as db:
-        assert db.execute("SELECT score, turned FROM faces ORDER BY id").fetchall() == [(None, None), (0.75, 0)]
+        first = (None, None) if "score" in lacks else (0.75, 0)
+        assert db.execute("SELECT score, turned FROM faces ORDER BY id").fetchall() == [first, (0.75, 0)]

@@ -75,6 +75,10 @@ def test_what_is_translated_of_other_parts_is_what_they_say() -> None:
         "unauthorized",
         "forbidden",
         "not_found",
+        "no_rights",
+        "read_only",
+        "no_room",
+        "no_file",
     }  # the system's
     for key, text in ENGLISH.texts.items():
         section, _, name = key.partition(".")
@@ -143,6 +147,8 @@ def test_numbers_plurals_and_reasons() -> None:
     assert german.reason("stalled, nothing new for 5 s") == "hängt, seit 5 s nichts Neues"
     assert german.reason("waiting for a key frame, 7 s") == "warten auf ein Schlüsselbild, 7 s"
     assert german.reason("its lens cap is on") == "its lens cap is on"
+    told = german.reason("a.toml cannot be written (Permission denied): its folder must be writable, too")
+    assert told == "a.toml lässt sich nicht schreiben (keine Berechtigung): auch der Ordner muss beschreibbar sein"
     for key, text in ENGLISH.texts.items():
         if key.startswith("reasons."):
             assert ENGLISH.reason(str(text)) == text

@@ -17,12 +17,14 @@ import pytest
 
 from emotion_stream import Analyzer
 from emotion_stream.shared.errors import EmotionError, UsageError
+from emotion_stream.shared.messages.areas import parse_polygon
+from emotion_stream.shared.messages.camera import CameraSettings
 from emotion_stream.shared.messages.types import Box, Outcome
 from emotion_stream.shared.settings.options import DetectorOptions
 from emotion_stream.sink.catalogue import open_outputs, truncate
 from emotion_stream.sink.outputs.csv_table import FACE_COLUMNS, FRAME_COLUMNS, CsvTable
 from emotion_stream.sink.outputs.sqlite import Sqlite
-from emotion_stream.sink.results.output import ANALYZED, DETAILS, NAME, Face, Result, as_json
+from emotion_stream.sink.results.output import ANALYZED, DETAILS, NAME, ZONES, Face, Result, as_json
 from tests.sink.outputs.test_outputs import ERROR, LABELS, killed_after, picture, result
 from tests.support.pictures import SAMPLE
 
@@ -93,7 +95,7 @@ def test_csv_has_a_row_per_face_and_one_for_a_frame_without(tmp_path: Path) -> N
     write_all(CsvTable(path), [replace(both, faces=(both.faces[0], unsure(both.faces[1]))), odd, result(2)])
     shares = [f"{prefix}_{label}" for prefix in ("p", "raw") for label in LABELS]
     assert path.read_text().splitlines()[0] == ",".join(
-        [*FRAME_COLUMNS, *FACE_COLUMNS, *shares, *DETAILS, ANALYZED, NAME]
+        [*FRAME_COLUMNS, *FACE_COLUMNS, *shares, *DETAILS, ANALYZED, NAME, ZONES]
     )
     first, second, error, nobody = csv_rows(path)
     told = as_json(result(0, boxes=(A, B)))
@@ -176,6 +178,28 @@ def test_csv_full_disk_is_one_clear_error() -> None:
     output.close()
 
 
+def test_tables_tell_zones_as_json_lines_do(tmp_path: Path) -> None:
+    names = ("door", 'till, "left"; right')
+    settings = CameraSettings(zones=tuple((name, parse_polygon("0,0 0.9,0 0.9,1 0,1")) for name in names))
+    box = result(0, boxes=(A,)).info.width
+    results = [
+        result(0, boxes=(A, Box(box - 2, 0, 2, 2))),  # in both zones, and in none
+        result(1),
+        result(2, boxes=(A,)),  # its camera has no zones any more
+    ]
+    results = [replace(r, info=replace(r.info, settings=settings)) for r in results[:2]] + results[2:]
+    for output in (CsvTable(tmp_path / "t.csv"), Sqlite(tmp_path / "t.db")):
+        write_all(output, results)
+    told = [face.get(ZONES) for r in results for face in as_json(r)["faces"]]
+    assert told == [list(names), [], None]
+    rows = [row for row in csv_rows(tmp_path / "t.csv") if row["face"]]
+    assert [json.loads(row[ZONES]) if row[ZONES] else None for row in rows] == told
+    stored = query(tmp_path / "t.db", "SELECT zones FROM faces ORDER BY id")
+    assert [json.loads(row[ZONES]) if row[ZONES] else None for row in stored] == told
+    [asked] = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "how-to" / "areas.md").read_text(), re.DOTALL)
+    assert [row["emotion"] for row in query(tmp_path / "t.db", asked)] == ["happy"]
+
+
 # --- SQLite --------------------------------------------------------------------------------------------------
 
 
@@ -199,7 +223,7 @@ def test_sqlite_has_frames_and_faces(tmp_path: Path) -> None:
     place = {"x": 1, "y": 2, "width": 30, "height": 40}
     label = {"emotion": "happy", "confidence": 0.88, "uncertain": 0}
     assert {k: told.pop(k) for k in DETAILS} == {**dict.fromkeys(DETAILS), "score": 1.0, "turned": 0}
-    assert told == {**place, **label, "face": 1, "track": 0, "confirmed": 1}
+    assert told == {**place, **label, "face": 1, "track": 0, "confirmed": 1, ZONES: None}
     assert (faces[0]["p_happy"], faces[0]["p_angry"], faces[0]["p_neutral"]) == (0.88, 0.02, 0.02)
     assert faces[0]["raw_happy"] == 0.88
     with closing(sqlite3.connect(path)) as db:

@@ -117,6 +117,11 @@ export class Camera extends EventTarget {
     else if (this.#status) this.#editor.open(areasOf(this.#status), this.#status.editable);
   }
 
+  /** Whether something drawn would be lost; then it says so. */
+  holds() {
+    return this.#editor.holds();
+  }
+
   #showAreas() {
     if (this.#editor.isOpen || !this.#status) return;
     this.#layer.show(areasOf(this.#status), this.#status.width, this.#status.height);

@@ -1,8 +1,9 @@
 // Draws the areas of one camera: with a mouse, a finger, or the keyboard alone. What can be held lies in the layer over
 // the picture, names and buttons beside it.
 
-import { say } from "./language.js";
+import { reason, say } from "./language.js";
 import { clamp, freeName, inside, lines, moved, MOST_AREAS, MOST_POINTS, problem, rectangle, toldOf } from "./shapes.js";
+import { hold } from "./unsaved.js";
 
 const STEP = 0.01; // of the picture, for each press of an arrow key
 const FAR = 0.05; // with the shift key
@@ -20,6 +21,7 @@ export class Editor extends EventTarget {
   #editable = false;
   #areas = [];
   #before = "";
+  #copied = "";
   #chosen = -1;
   #draft = null;
   #kind = "ignore";
@@ -40,6 +42,7 @@ export class Editor extends EventTarget {
     on(".keep", () => (this.#editable ? this.#save() : this.#tell()));
     on(".done", () => this.close());
     on(".copy", () => this.#copy());
+    this.#find("textarea").addEventListener("copy", () => this.#took());
     root.addEventListener("keydown", (event) => this.#keyBeside(event));
     const { svg } = layer;
     svg.addEventListener("keydown", (event) => this.isOpen && this.#key(event));
@@ -56,7 +59,7 @@ export class Editor extends EventTarget {
   open(areas, editable, more = []) {
     this.isOpen = true;
     this.#editable = editable;
-    this.#before = JSON.stringify(toldOf(areas));
+    this.#before = this.#copied = JSON.stringify(toldOf(areas));
     this.#areas = [...areas, ...more].map((area) => ({ ...area, points: area.points.map((point) => [...point]) }));
     this.#chosen = this.#areas.length - 1;
     this.#draft = this.#press = this.#cursor = null;
@@ -79,6 +82,7 @@ export class Editor extends EventTarget {
   close() {
     if (!this.isOpen) return;
     this.isOpen = false;
+    hold(this, false);
     const { svg } = this.#layer;
     for (const name of ["tabindex", "role", "aria-label"]) svg.removeAttribute(name);
     svg.setAttribute("aria-hidden", "true");
@@ -89,6 +93,12 @@ export class Editor extends EventTarget {
 
   get #isChanged() {
     return JSON.stringify(toldOf(this.#areas)) !== this.#before;
+  }
+
+  /** Whether something would be lost: it is neither saved nor, for who may not save, copied. */
+  get #isUnsaved() {
+    if (!this.isOpen) return false;
+    return this.#draft?.length > 0 || (this.#isChanged && JSON.stringify(toldOf(this.#areas)) !== this.#copied);
   }
 
   #find(selector) {
@@ -173,12 +183,19 @@ export class Editor extends EventTarget {
   /** End, unless something would be lost: then say so. */
   leave() {
     if (this.#draft) this.#cancel();
-    else if (this.#isChanged) this.#warn(say("areas.unsaved"));
-    else this.close();
+    else if (!this.holds()) this.close();
+  }
+
+  /** Whether something would be lost; then say so. */
+  holds() {
+    if (!this.#isUnsaved) return false;
+    this.#warn(say("areas.unsaved"));
+    return true;
   }
 
   #warn(text) {
     this.#state(text, true);
+    this.#find(".state").scrollIntoView({ block: "nearest" });
     this.#speak(text);
   }
 
@@ -318,6 +335,7 @@ export class Editor extends EventTarget {
     this.#find(".keep").disabled = this.#editable && !this.#isChanged;
     if (!this.#find(".lines").hidden) this.#find("textarea").value = lines(this.#name, this.#areas);
     if (this.#isChanged) this.#state("");
+    hold(this, this.#isUnsaved);
     this.#list();
   }
 
@@ -396,8 +414,15 @@ export class Editor extends EventTarget {
     // Browsers give the clipboard to pages of this machine and to HTTPS only.
     if (navigator.clipboard) await navigator.clipboard.writeText(field.value).catch(() => document.execCommand("copy"));
     else document.execCommand("copy");
+    this.#took();
     this.#state(say("areas.copied"));
     this.#speak(say("areas.copied"));
+  }
+
+  /** The lines are in the clipboard now: nothing is lost with the page. */
+  #took() {
+    this.#copied = JSON.stringify(toldOf(this.#areas));
+    hold(this, this.#isUnsaved);
   }
 }
 
@@ -411,7 +436,7 @@ export async function save(camera, told) {
     });
     const answer = await response.json().catch(() => ({}));
     if (response.ok) return { file: answer.file };
-    return { wrong: typeof answer.detail === "string" ? answer.detail : say("areas.answer", { status: response.status }) };
+    return { wrong: typeof answer.detail === "string" ? reason(answer.detail) : say("areas.answer", { status: response.status }) };
   } catch {
     return { wrong: say("areas.no_answer") };
   }

@@ -26,7 +26,10 @@ export const emotion = (label) => named("emotions", label);
 export function reason(text) {
   for (const [pattern, own] of said) {
     const found = pattern.exec(text);
-    if (found) return filled(own, found.groups ?? {});
+    if (found) {
+      const { why, ...rest } = found.groups ?? {};
+      return filled(own, why === undefined ? rest : { ...rest, why: reason(why) }); // yet another part says why
+    }
   }
   const lasted = /^(.+), (\d+ s)$/s.exec(text);
   return lasted ? `${reason(lasted[1])}, ${lasted[2]}` : text;

@@ -6,6 +6,7 @@ import { arrange, GAP } from "./grid.js";
 import { emotion, say } from "./language.js";
 import { Stream } from "./stream.js";
 import { Switches } from "./switches.js";
+import { reload } from "./unsaved.js";
 import { kept, nameOf, overall, skipped } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -117,7 +118,7 @@ async function keepResults() {
 /** Where another run begins at the same address, show it. */
 async function lookForNext() {
   const response = await fetch("api/run", { cache: "no-store" }).catch(() => null);
-  if (response?.ok) location.reload();
+  if (response?.ok) reload();
 }
 
 // --- cameras ------------------------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ function remove(name) {
     if (document.fullscreenElement) document.exitFullscreen();
     history.replaceState(null, "", location.pathname + location.search);
     enlarge(null, false);
-  }
+  } else camera.enlarged(false); // one that is alone may be drawn on without
   cameras.delete(name);
   inView.delete(name);
   fresh.delete(name);
@@ -230,9 +231,12 @@ function named() {
   }
 }
 
+const addressOf = (camera) => `#${encodeURIComponent(camera.name)}`;
+
 /** Show one camera, from the grid or from another one. */
 function visit(camera) {
-  const address = `#${encodeURIComponent(camera.name)}`;
+  if (large !== camera && large?.holds()) return;
+  const address = addressOf(camera);
   if (large) history.replaceState(history.state, "", address);
   else history.pushState({ fromGrid: true }, "", address);
   enlarge(camera);
@@ -240,7 +244,7 @@ function visit(camera) {
 
 /** Back to all cameras, as the browser's Back does. */
 function leave() {
-  if (!large) return;
+  if (!large || large.holds()) return;
   if (document.fullscreenElement) document.exitFullscreen();
   if (history.state?.fromGrid) {
     history.back();
@@ -262,7 +266,12 @@ function enlarge(camera, moved = true) {
   if (moved) (camera ?? before).root.focus({ preventScroll: camera !== null });
 }
 
-addEventListener("popstate", () => enlarge(cameras.get(named()) ?? null));
+addEventListener("popstate", () => {
+  const camera = cameras.get(named()) ?? null;
+  // The browser does not ask before it goes back within a page, and has gone already: forth again.
+  if (large !== camera && large?.holds()) history.pushState({ fromGrid: camera === null }, "", addressOf(large));
+  else enlarge(camera);
+});
 
 function fullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();

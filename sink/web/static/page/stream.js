@@ -2,6 +2,7 @@
 // not all come; here everything comes over one: results, timelines, and the pictures of the cameras in view.
 
 import { reason, say } from "./language.js";
+import { reload } from "./unsaved.js";
 
 const TELL_EVERY = 400; // ms
 const SILENCE = 6000; // ms; the server says something every second
@@ -67,7 +68,7 @@ export class Stream extends EventTarget {
     try {
       const response = await fetch(`api/live?${this.#wish}&viewer=${viewer}`, { signal: own.signal, cache: "no-store" });
       if (!response.ok) {
-        if (response.status === 401) location.reload(); // it asks for the token
+        if (response.status === 401) reload(); // it asks for the token
         const told = await response.json().catch(() => ({}));
         throw new Error(told.detail ? reason(told.detail) : say("page.bad_answer", { status: String(response.status) }));
       }
