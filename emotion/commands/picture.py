@@ -34,6 +34,7 @@ from emotion_stream.shared.settings.options import (
     ShowOptions,
     WriteOptions,
 )
+from emotion_stream.shared.terminal import say
 from emotion_stream.shared.words.words import ENGLISH, Words, chosen
 from emotion_stream.sink.drawing.draw import annotate
 from emotion_stream.sink.drawing.panel import compose
@@ -178,9 +179,9 @@ def run(values: Values) -> None:
             name = printable(str(item.path))
             error = result.outcome.reason
             if options.json:
-                _print(json.dumps(line(name, result)))
+                say(json.dumps(line(name, result)))
             elif error is None:
-                _print(table(line(name, result), result.labels))
+                say(table(line(name, result), result.labels))
             if error is None and item.path in places:
                 drawn = annotate(_visible(picture, result, show), result, notice=show.notice, words=words)
                 error = _write(places[item.path], drawn)
@@ -222,15 +223,6 @@ def _output(output: Iterable[str]) -> str | None:
     if named and named[0].partition("=")[0] in ("jsonl", "video", "csv", "sqlite", "images", "web", "window"):
         raise UsageError(f"--output {named[0]}: annotated pictures are written; name a file or a folder")
     return named[0] if named else None
-
-
-def _print(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        raise
-    except OSError as e:
-        raise EmotionError(f"cannot write standard output: {e.strerror}") from e
 
 
 def _visible(picture: Picture, result: Result, show: ShowOptions) -> Image:

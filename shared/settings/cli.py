@@ -1,7 +1,6 @@
 """One command of the command line: its settings, its function, and its errors as one clear line."""
 
 import logging
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from emotion_stream.shared.settings.cameras import TABLES, find_cameras
 from emotion_stream.shared.settings.flags import Parser, add_flags, merge_plain
 from emotion_stream.shared.settings.loading import build, gather_with_origins, specs
 from emotion_stream.shared.settings.options import ALL, CommandOptions
-from emotion_stream.shared.terminal import settle
+from emotion_stream.shared.terminal import discard_output, settle
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +86,7 @@ class Command:
             return 1
         except BrokenPipeError:
             # Whoever read our output has had enough; keep the interpreter from failing on its last flush.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_output()
             return 0
         except Exception as e:
             if _was_interrupted(e):

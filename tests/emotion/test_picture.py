@@ -340,10 +340,20 @@ def test_a_reader_that_goes_away_ends_no_command_with_a_traceback(arguments: lis
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_behind_standard_output_is_one_line() -> None:
+@pytest.mark.parametrize(
+    ("command", "prog"),
+    [
+        ("--version", "emotion"),
+        ("config sample", "emotion config"),  # more than a buffer holds
+        ("completion bash", "emotion completion"),
+        ("picture samples/none.jpg --json", "emotion picture"),
+        ("cameras sample --json", "emotion cameras"),
+    ],
+)
+def test_a_full_disk_behind_standard_output_is_one_line(command: str, prog: str) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "emotion_stream", "--version"],
+            [sys.executable, "-m", "emotion_stream", *command.split()],
             cwd=ROOT,
             stdout=full,
             stderr=subprocess.PIPE,
@@ -351,7 +361,7 @@ def test_a_full_disk_behind_standard_output_is_one_line() -> None:
             check=False,
         )
     assert done.returncode == 1
-    assert done.stderr == "emotion: cannot write standard output: No space left on device\n"
+    assert done.stderr == f"{prog}: cannot write standard output: No space left on device\n"
 
 
 def test_the_table_says_uncertain_where_the_picture_does() -> None:
