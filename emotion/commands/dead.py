@@ -35,6 +35,7 @@ from emotion_stream.shared.streams.keys import Keys
 from emotion_stream.shared.streams.letters import REPLAYED
 from emotion_stream.shared.streams.shard import Streams
 from emotion_stream.shared.terminal import say
+from emotion_stream.shared.whole import write_whole
 
 STREAM_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 SUFFIX = ".replay"
@@ -179,7 +180,7 @@ def _show(streams: Streams, options: DeadOptions) -> None:
         if not letter.fields.get(b"j"):
             raise EmotionError(f"letter {letter.id} holds no picture")
         try:
-            Path(options.jpeg).write_bytes(letter.fields[b"j"])
+            write_whole(Path(options.jpeg), letter.fields[b"j"])
         except OSError as e:
             raise EmotionError(f"cannot write {options.jpeg}: {e.strerror}") from e
     if options.json:

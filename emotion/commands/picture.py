@@ -35,6 +35,7 @@ from emotion_stream.shared.settings.options import (
     WriteOptions,
 )
 from emotion_stream.shared.terminal import say
+from emotion_stream.shared.whole import write_whole
 from emotion_stream.shared.words.words import ENGLISH, Words, chosen
 from emotion_stream.sink.drawing.draw import annotate
 from emotion_stream.sink.drawing.panel import compose
@@ -248,7 +249,7 @@ def _write(path: Path, drawn: Image) -> str | None:
         if not done:
             return f"cannot be encoded as {path.suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(mark(data.tobytes()))
+        write_whole(path, mark(data.tobytes()))
     except cv2.error as e:
         return f"cannot be encoded as {path.suffix}: {e.err}"
     except OSError as e:

@@ -18,6 +18,7 @@ from emotion_stream.shared.errors import EmotionError, UsageError
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.loading import build, option
 from emotion_stream.shared.settings.options import LanguageOptions, WriteOptions
+from emotion_stream.shared.whole import write_whole
 from emotion_stream.shared.words.words import ENGLISH, Words, chosen
 from emotion_stream.sink.marks import is_marked
 
@@ -124,7 +125,7 @@ def write(cameras: list[Camera], told: Told, target: Path, charts: Path | None) 
     """
     written = [target]
     try:
-        target.write_text(page(cameras, told), encoding="utf-8")
+        write_whole(target, page(cameras, told).encode())
         if charts is not None:
             charts.mkdir(exist_ok=True)
             written += png.draw(cameras, told, charts)

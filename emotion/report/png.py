@@ -20,6 +20,7 @@ from emotion_stream.emotion.report.parts import SPARE, clock, label, millisecond
 from emotion_stream.emotion.report.portraits import Portrait
 from emotion_stream.emotion.report.table import Camera
 from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.whole import write_whole
 from emotion_stream.shared.words.words import Words
 from emotion_stream.sink.marks import mark
 
@@ -79,7 +80,7 @@ def draw(cameras: Sequence[Camera], told: Told, directory: Path) -> list[Path]:
             charts["faces"] = _faces(camera, own, words)
         for name, chart in charts.items():
             path = directory / f"{camera.name}-{name}.png"
-            path.write_bytes(mark(_encoded(chart)))
+            write_whole(path, mark(_encoded(chart)))
             written.append(path)
     return written
 
