@@ -4,6 +4,7 @@ import glob
 import json
 import mimetypes
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,6 +46,8 @@ from emotion_stream.sink.results.output import Face, Result, as_json, said
 from emotion_stream.sink.tracking.follow import Following, following
 from emotion_stream.sink.window.screen import Screen, check_display, pressed
 
+_URL = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class OutputOption:
@@ -67,17 +70,26 @@ def find(names: Sequence[str]) -> list[Item]:
     """The pictures that `--image` names, in order; globs and folders in natural order. Each at its first mention.
 
     Files are taken as they are, whatever their ending; folders and globs give the pictures in them.
+
+    Raises:
+        UsageError: one of them is a URL.
     """
     items: list[Item] = []
     for name in names:
         path = Path(os.path.expanduser(name))
         try:
+            if _URL.match(name):
+                raise UsageError(f"{printable(name)}: pictures are files here; `emotion run` takes URLs")
             if path.is_dir() or (glob.has_magic(name) and not os.path.lexists(path)):
                 found = list_pictures(SourceSpec("picture", "pictures", str(path)))
                 items += [Item(p) for p in found] or [Item(path, f"no pictures here: supported are {SUPPORTED}")]
             else:
                 items.append(Item(path))
-        except (EmotionError, OSError, ValueError) as e:
+        except UsageError:
+            raise
+        except OSError as e:
+            items.append(Item(path, f"cannot be read ({e.strerror})"))
+        except (EmotionError, ValueError) as e:
             items.append(Item(path, str(e)))
     return list(dict.fromkeys(items))
 

@@ -207,6 +207,25 @@ def test_no_picture_named_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> 
     assert "no picture given" in capsys.readouterr().err
 
 
+def test_what_is_no_picture_is_told_where_it_belongs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A clip was "no picture of a known format", and a URL lost a slash and was no file."""
+    clip = tmp_path / "clip.jpg"
+    clip.write_bytes((ROOT / "samples" / "sample.mp4").read_bytes())
+    moving = tmp_path / "moving.gif"
+    moving.write_bytes(b"GIF89a")
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    code, _, err = run_lines(capsys, "--image", str(clip), str(moving), str(empty))
+    assert code == 1
+    assert f"{clip}: cannot be decoded: it is a video; `emotion run` and analyze_source take videos\n" in err
+    assert f"{moving}: cannot be decoded: it is a video;" in err
+    assert f"{empty}: cannot be decoded: it is empty\n" in err
+    code, _, err = run_lines(capsys, "--image", "https://me:geheim@example.com/a.jpg")
+    assert code == 2
+    assert err.endswith("example.com/a.jpg: pictures are files here; `emotion run` takes URLs\n")
+    assert "geheim" not in err
+
+
 def test_names_lead_to_pictures(tmp_path: Path) -> None:
     for name in ("img10.png", "img2.png", "notes.txt", "a[1].jpg"):
         (tmp_path / name).touch()
