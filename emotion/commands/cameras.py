@@ -14,6 +14,7 @@ from emotion_stream.producer.cameras.doctor import Examination, Stamps, examine
 from emotion_stream.producer.cameras.permission import denied
 from emotion_stream.producer.sources.spec import parse_source, printable
 from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.log import clean
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.command_options import CameraOptions
 from emotion_stream.shared.settings.loading import build
@@ -132,7 +133,7 @@ def describe(found: Examination) -> str:
             ("watched", f"{found.watched:g} s"),
         ]
     rows += [("pipeline", line) for line in found.would]
-    return "\n".join([found.source, *(f"  {name:<12} {text}" for name, text in rows)])
+    return "\n".join([clean(found.source), *(f"  {name:<12} {text}" for name, text in rows)])
 
 
 def _stamps(stamps: Stamps | None) -> str:

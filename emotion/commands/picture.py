@@ -23,6 +23,7 @@ from emotion_stream.producer.sources.kinds import WRITTEN, WRITTEN_SUFFIXES
 from emotion_stream.producer.sources.spec import SUPPORTED, SourceSpec, printable
 from emotion_stream.shared.claims import Claim, Source, check, check_folder
 from emotion_stream.shared.errors import EmotionError, UsageError
+from emotion_stream.shared.log import clean
 from emotion_stream.shared.messages.types import Emotions
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.command_options import PictureOptions
@@ -150,7 +151,7 @@ def table(told: Mapping[str, Any], labels: Sequence[str]) -> str:
     """The same for people: a heading, and a row with percentages for each face. Pure."""
     faces = told["faces"]
     count = "no face" if not faces else "1 face" if len(faces) == 1 else f"{len(faces)} faces"
-    rows = [f"{told['image']}: {told['width']} x {told['height']} pixels, {count}"]
+    rows = [f"{clean(told['image'])}: {told['width']} x {told['height']} pixels, {count}"]
     if faces:
         widths = [max(len(label), 6) for label in labels]
         heads = "  ".join(f"{label:>{width}}" for label, width in zip(labels, widths, strict=True))
@@ -201,7 +202,7 @@ def run(values: Values) -> None:
             if error is not None:
                 failed += 1
                 error = error.removeprefix(f"{printable(item.path.name)}: ")  # the whole path says it, too
-                print(f"emotion picture: {name}: {error}", file=sys.stderr)
+                print(clean(f"emotion picture: {name}: {error}"), file=sys.stderr)
             elif options.window:
                 shown = _visible(picture, result, show)
                 screen = screen or Screen("Emotion Stream", (shown.shape[1], shown.shape[0]))

@@ -15,6 +15,7 @@ from emotion_stream.emotion.report.table import Camera, tabulate
 from emotion_stream.emotion.written import report_claim
 from emotion_stream.shared.claims import Claim, Source, check, check_place
 from emotion_stream.shared.errors import EmotionError, UsageError
+from emotion_stream.shared.log import clean
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.loading import build, option
 from emotion_stream.shared.settings.options import LanguageOptions, WriteOptions
@@ -132,7 +133,7 @@ def write(cameras: list[Camera], told: Told, target: Path, charts: Path | None) 
     except OSError as e:
         raise EmotionError(f"the report cannot be written: {e.filename or target}: {e.strerror}") from e
     for path in written:
-        print(f"written      {path}", file=sys.stderr)
+        print(f"written      {clean(str(path))}", file=sys.stderr)
 
 
 def of_run(

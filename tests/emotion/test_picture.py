@@ -226,6 +226,20 @@ def test_what_is_no_picture_is_told_where_it_belongs(tmp_path: Path, capsys: pyt
     assert "geheim" not in err
 
 
+def test_names_of_files_drive_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name may hold what colours a terminal, or a line that looks like one of ours."""
+    good = save(tmp_path / "a\x1b[31m\nb.jpg", portraits()[0], ".jpg")
+    (tmp_path / "c\x1b[31m\nd.jpg").touch()
+    assert main(["picture", *map(str, sorted(tmp_path.iterdir())), str(tmp_path / "e\nf.jpg")]) == 1
+    assert main(["report", str(tmp_path / "e\nf.jsonl")]) == 1
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    assert out.splitlines()[0].startswith(str(good).replace("\x1b", "\\x1b").replace("\n", "\\x0a") + ": ")
+    assert [line.split(": ")[0] for line in err.splitlines()] == ["emotion picture"] * 3 + ["emotion report"]
+    assert main(["picture", "--json", str(good)]) == 0
+    assert json.loads(capsys.readouterr().out)["image"] == str(good)
+
+
 def test_names_lead_to_pictures(tmp_path: Path) -> None:
     for name in ("img10.png", "img2.png", "notes.txt", "a[1].jpg"):
         (tmp_path / name).touch()
