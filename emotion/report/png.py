@@ -19,7 +19,7 @@ from emotion_stream.emotion.report.page import Told
 from emotion_stream.emotion.report.parts import SPARE, clock, label, milliseconds, said
 from emotion_stream.emotion.report.portraits import Portrait
 from emotion_stream.emotion.report.table import Camera
-from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.errors import EmotionError, to_install
 from emotion_stream.shared.whole import write_whole
 from emotion_stream.shared.words.words import Words
 from emotion_stream.sink.marks import mark
@@ -39,7 +39,7 @@ def check_library() -> None:
         EmotionError: what draws the charts is not installed.
     """
     if importlib.util.find_spec("matplotlib") is None:
-        raise EmotionError("--png needs one more package: pip install 'emotion-stream[charts]'")
+        raise EmotionError(f"--png needs one more package: {to_install('matplotlib')}")
 
 
 @cache

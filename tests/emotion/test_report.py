@@ -192,7 +192,7 @@ def test_charts_need_their_library(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path.write_text(json.dumps(as_json(shown(0, HAPPY))) + "\n")
     monkeypatch.setattr("emotion_stream.emotion.report.png.importlib.util.find_spec", lambda name: None)
     assert report(path, "--png", tmp_path / "png") == 1
-    assert "pip install 'emotion-stream[charts]'" in capsys.readouterr().err
+    assert f"{sys.executable} -m pip install matplotlib" in capsys.readouterr().err
     assert not (tmp_path / "r.html").exists()
 
 
