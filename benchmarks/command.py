@@ -32,6 +32,7 @@ from emotion_stream.shared.settings.options import (
     RunOptions,
 )
 from emotion_stream.shared.settings.result_options import WriteOptions
+from emotion_stream.shared.terminal import say
 
 log = logging.getLogger(__name__)
 
@@ -82,12 +83,12 @@ def run(values: Values) -> None:
         plan = _plan(options, values, Path(folder))
         about = machine.describe(plan.cores, *_networks(values))
         command = _command(options, values)
-        print(f"{machine.sentence(about)}\n")
+        say(f"{machine.sentence(about)}\n")
         whole: dict[str, Any] = {"machine": about, "command": command}
         for name, measure in steps.items():
             log.info("measuring %s", name)
             section = measure(plan)
-            print(f"{text(section)}\n", flush=True)
+            say(f"{text(section)}\n")
             # Written at once: what comes next may fail, after an hour.
             whole[name] = section.data
             if target:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import os
 import signal
 import sys
 import threading
 
 from emotion_stream import __version__
 from emotion_stream.shared.interrupt import hear_hang_ups, hear_none, interrupt, interrupt_again
-from emotion_stream.shared.terminal import settle
+from emotion_stream.shared.terminal import discard_output, settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what is loaded here, Ctrl-C could not end quietly
@@ -82,10 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             if sys.stdout is not None:
                 sys.stdout.flush()
     except BrokenPipeError:
-        _discard_output()  # whoever read our output has had enough
+        discard_output()  # whoever read our output has had enough
         return 0
     except OSError as e:
-        _discard_output()
+        discard_output()
         print(f"emotion: cannot write standard output: {e.strerror}", file=sys.stderr)
         return 1
 
@@ -100,11 +99,6 @@ def _quietly(handler: Any) -> None:
     )
     if ours and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, handler)
-
-
-def _discard_output() -> None:
-    """Keep the interpreter from failing on what is left in the buffer when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(arguments: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from threading import Event
 from types import TracebackType
 
@@ -100,7 +101,8 @@ class Analyzer:
         picture, name = take(image)
         emotions = self.label(picture, name)
         if emotions.outcome.status != "ok":
-            raise EmotionError(f"{emotions.info.source}: {emotions.outcome.reason}")
+            source, reason = str(emotions.info.source), str(emotions.outcome.reason)
+            raise EmotionError(f"{source}: {reason.removeprefix(f'{Path(source).name}: ')}")
         below = RULES.threshold(emotions)
         found = (Followed.alone(n, face, below) for n, face in enumerate(emotions.faces, 1))
         return Faces((told(face, emotions.labels) for face in found), emotions.labels or self.labels)

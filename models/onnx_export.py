@@ -9,13 +9,13 @@ import numpy as np
 
 from emotion_stream.models.network import DEPTHS, HEADS, MEAN, convolutions
 from emotion_stream.models.weights import Weights, check, widths_of
-from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.errors import EmotionError, to_install
 
 OPSET = 17
 """Version of ONNX's operations (2022): the oldest that has them all, so that old engines read it."""
 IR_VERSION = 8
 """Version of the file format that goes with it."""
-ONNX_EXTRA = "pip install 'emotion-stream[onnx]', or onnx and onnxruntime"
+ONNX_EXTRA = to_install("onnx", "onnxruntime")
 
 
 def build(weights: Weights, size: int = 48, heads: Sequence[str] = HEADS) -> bytes:

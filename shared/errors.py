@@ -1,5 +1,8 @@
 """Errors that end a process with one clear line instead of a traceback."""
 
+import shlex
+import sys
+
 
 class EmotionError(Exception):
     """Something outside the program is wrong; the message says what, and what to do. Exit code 1."""
@@ -23,3 +26,8 @@ class NewerSchema(DecodeError):
 
 TRAIN_ENV = "`make train-env` makes an environment that has it, with .venv-train/bin/emotion"
 """What to do where a package is missing that only training, export and pictures of figures need."""
+
+
+def to_install(*packages: str) -> str:
+    """What to type where packages are missing that only some need: the Python that runs is to have them."""
+    return shlex.join([sys.executable, "-m", "pip", "install", *packages])

@@ -5,6 +5,8 @@ import io
 import os
 import sys
 
+from emotion_stream.shared.errors import EmotionError
+
 if sys.platform != "win32":
     import fcntl
 
@@ -24,6 +26,27 @@ def settle() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def say(text: str) -> None:
+    """Print to standard output, at once.
+
+    Raises:
+        EmotionError: it takes nothing, as where it goes to a full disk.
+        BrokenPipeError: whoever read it has had enough.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as e:
+        discard_output()
+        raise EmotionError(f"cannot write standard output: {e.strerror}") from e
+
+
+def discard_output() -> None:
+    """Keep the interpreter from failing on what is left in the buffer when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def has_terminal() -> bool:

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emotion_stream.emotion.__main__ import COMMANDS
+from emotion_stream.shared.errors import to_install
 from emotion_stream.shared.settings.loading import specs
 from emotion_stream.shared.settings.options import CommandOptions
+from tests.support.pictures import sample_frames
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -156,3 +158,23 @@ def test_the_picture_of_both_detectors_shows_what_they_find() -> None:
     folder = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "docs"), str(ROOT)])}
     done = subprocess.run([sys.executable, "-c", code], env=folder, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "5"]
+
+
+def test_nobody_is_told_to_install_what_no_index_has() -> None:
+    """This project is installed from a copy of it. What it can do with more, it does with packages of others."""
+    extra = "emotion-stream" + "["
+    code = [file for top in ROOT.iterdir() if (top / "__init__.py").exists() for file in top.rglob("*.py")]
+    told = [file for file in (*PAGES, *code) if extra in file.read_text(encoding="utf-8")]
+    assert len(code) > 100
+    assert told == []
+    assert to_install("matplotlib").endswith(" -m pip install matplotlib")
+
+
+def test_tutorials_show_the_sample_as_it_is() -> None:
+    told = {
+        (page.name, int(frames))
+        for page in (ROOT / "docs" / "tutorials").glob("*.md")
+        for frames in re.findall(r"^frames +(\d+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    frames = len(sample_frames())
+    assert told == {("first-camera.md", frames), ("first-video.md", frames)}

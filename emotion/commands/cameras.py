@@ -14,9 +14,11 @@ from emotion_stream.producer.cameras.doctor import Examination, Stamps, examine
 from emotion_stream.producer.cameras.permission import denied
 from emotion_stream.producer.sources.spec import parse_source, printable
 from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.log import clean
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.command_options import CameraOptions
 from emotion_stream.shared.settings.loading import build
+from emotion_stream.shared.terminal import say
 
 DEVICES = Path("/dev")
 NAMES = Path("/sys/class/video4linux")
@@ -131,7 +133,7 @@ def describe(found: Examination) -> str:
             ("watched", f"{found.watched:g} s"),
         ]
     rows += [("pipeline", line) for line in found.would]
-    return "\n".join([found.source, *(f"  {name:<12} {text}" for name, text in rows)])
+    return "\n".join([clean(found.source), *(f"  {name:<12} {text}" for name, text in rows)])
 
 
 def _stamps(stamps: Stamps | None) -> str:
@@ -179,7 +181,7 @@ def run(values: Values) -> None:
     if options.address:
         silent = []
         for found in look(options.address, options.look_seconds):
-            print(json.dumps(asdict(found)) if options.json else describe(found), flush=True)
+            say(json.dumps(asdict(found)) if options.json else describe(found))
             silent += [found.source] * (found.reason is not None)
         if silent:
             raise EmotionError(f"no picture of {len(silent)} of {len(options.address)}: {', '.join(silent)}")
@@ -190,9 +192,9 @@ def run(values: Values) -> None:
         raise EmotionError(missing(tried))
     if options.json:
         for camera in cameras:
-            print(json.dumps(asdict(camera)))
+            say(json.dumps(asdict(camera)))
     else:
-        print(table(cameras))
+        say(table(cameras))
 
 
 COMMAND = Command(

@@ -6,7 +6,6 @@ shtab writes it once, from the same settings that become flags. So a shell that 
 import argparse
 import importlib
 import os
-import sys
 from typing import Any
 
 from emotion_stream.emotion.__main__ import COMMANDS
@@ -16,6 +15,7 @@ from emotion_stream.shared.settings.command_options import CompletionOptions
 from emotion_stream.shared.settings.flags import PLAIN, add_flags, metavar
 from emotion_stream.shared.settings.loading import Spec, build, specs
 from emotion_stream.shared.settings.options import CommandOptions
+from emotion_stream.shared.terminal import say
 
 SHELLS = ("bash", "zsh", "fish")
 FILES = ("FILE", "SRC", "SPEC", "PATH")
@@ -71,7 +71,7 @@ def run(values: Values) -> None:
         import shtab
     except ModuleNotFoundError:
         raise EmotionError("the library that writes it is missing: pip install shtab") from None
-    sys.stdout.write(shtab.complete(tree(), shell) + "\n")
+    say(shtab.complete(tree(), shell))
 
 
 COMMAND = Command(

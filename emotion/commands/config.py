@@ -13,6 +13,7 @@ from emotion_stream.shared.settings.cli import ORIGINS, Command, Values, shown
 from emotion_stream.shared.settings.command_options import PrintOptions
 from emotion_stream.shared.settings.loading import build, specs
 from emotion_stream.shared.settings.options import ProducerOptions
+from emotion_stream.shared.terminal import say
 
 DEFAULT = "default"
 NOT_PLAYED = "not played: --source names others"
@@ -165,9 +166,9 @@ def run(values: Values) -> None:
     """
     settings, cameras = general(values), cameras_in_force(values)
     if build(PrintOptions, values).json:
-        print(json.dumps(as_json(settings, cameras), ensure_ascii=False, indent=2))
+        say(json.dumps(as_json(settings, cameras), ensure_ascii=False, indent=2))
     else:
-        print(as_text(settings, cameras))
+        say(as_text(settings, cameras))
 
 
 COMMAND = Command(

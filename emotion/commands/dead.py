@@ -35,6 +35,8 @@ from emotion_stream.shared.streams.access import Entry, id_seconds
 from emotion_stream.shared.streams.keys import Keys
 from emotion_stream.shared.streams.letters import REPLAYED
 from emotion_stream.shared.streams.shard import Streams
+from emotion_stream.shared.terminal import say
+from emotion_stream.shared.whole import write_whole
 
 STREAM_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 SUFFIX = ".replay"
@@ -154,13 +156,13 @@ def _list(streams: Streams, options: DeadOptions) -> None:
     for entry in streams.dead_letters():
         letter, empty = Letter.of(entry), False
         if options.json:
-            print(json.dumps(letter.as_json(), ensure_ascii=False))
+            say(json.dumps(letter.as_json(), ensure_ascii=False))
             continue
         where = f"{letter.info.camera} #{letter.info.seq}" if letter.info else "-"
         when = (letter.time(None, "seconds") or "-").replace("T", " ")
-        print(f"{letter.id}  {when}  {letter.stream:<8}  {where:<20}  {letter.reason}")
+        say(f"{letter.id}  {when}  {letter.stream:<8}  {where:<20}  {letter.reason}")
     if empty and not options.json:
-        print(f"no dead letters in namespace {streams.keys.namespace}{_elsewhere(streams)}")
+        say(f"no dead letters in namespace {streams.keys.namespace}{_elsewhere(streams)}")
 
 
 def _elsewhere(streams: Streams) -> str:
@@ -179,15 +181,15 @@ def _show(streams: Streams, options: DeadOptions) -> None:
         if not letter.fields.get(b"j"):
             raise EmotionError(f"letter {letter.id} holds no picture")
         try:
-            Path(options.jpeg).write_bytes(letter.fields[b"j"])
+            write_whole(Path(options.jpeg), letter.fields[b"j"])
         except OSError as e:
             raise EmotionError(f"cannot write {options.jpeg}: {e.strerror}") from e
     if options.json:
-        print(json.dumps(letter.as_json(), ensure_ascii=False))
+        say(json.dumps(letter.as_json(), ensure_ascii=False))
         return
     for name, value in letter.as_json().items():
         if value is not None:
-            print(f"{name:<10}  {value}")
+            say(f"{name:<10}  {value}")
 
 
 def _find(streams: Streams, letter: str) -> Letter:
@@ -199,7 +201,7 @@ def _find(streams: Streams, letter: str) -> Letter:
 
 def _drop(streams: Streams, options: DeadOptions) -> None:
     letters = [e.id for e in streams.dead_letters()] if options.all else list(options.letter)
-    print(f"dropped {streams.drop_letters(letters)} of {len(letters)}")
+    say(f"dropped {streams.drop_letters(letters)} of {len(letters)}")
 
 
 def _replay(streams: Streams, options: DeadOptions) -> None:
@@ -222,7 +224,7 @@ def _replay(streams: Streams, options: DeadOptions) -> None:
                 frames.append(made)
     total = sum(counts.values())
     if total:
-        print(f"replayed {total}, as {', '.join(sorted(counts))}, epoch {epoch}")
+        say(f"replayed {total}, as {', '.join(sorted(counts))}, epoch {epoch}")
         shown = _wait(streams, epoch, counts)
         streams.delete_frames(frames)
         if shown < total:
@@ -230,7 +232,7 @@ def _replay(streams: Streams, options: DeadOptions) -> None:
     if failed:
         raise EmotionError(failed[0] + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""))
     if not total:
-        print("nothing to replay")
+        say("nothing to replay")
 
 
 def _again(

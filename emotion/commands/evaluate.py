@@ -30,6 +30,7 @@ from emotion_stream.shared.settings.command_options import EvaluateOptions, Prin
 from emotion_stream.shared.settings.loading import build
 from emotion_stream.shared.settings.options import ClassifierOptions, ModelOptions
 from emotion_stream.shared.settings.result_options import WriteOptions
+from emotion_stream.shared.terminal import say
 from emotion_stream.sink.marks import is_marked, mark
 
 log = logging.getLogger(__name__)
@@ -149,9 +150,9 @@ def run(values: Values) -> None:
     if result["copies_of_training"] is None:
         log.warning("the model came without hashes of its training images: copies of them are not counted")
     if build(PrintOptions, values).json:
-        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        say(json.dumps(result, indent=2))
     else:
-        sys.stdout.write(assess.title(result) + "\n\n" + assess.tables(result) + "\n")
+        say(f"{assess.title(result)}\n\n{assess.tables(result)}")
     pictures: list[Path] = []
     if options.charts:
         threshold = manifest.head(result["head"]).calibration(result["prior"]).uncertain_below

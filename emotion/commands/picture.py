@@ -4,6 +4,7 @@ import glob
 import json
 import mimetypes
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,12 +23,15 @@ from emotion_stream.producer.sources.kinds import WRITTEN, WRITTEN_SUFFIXES
 from emotion_stream.producer.sources.spec import SUPPORTED, SourceSpec, printable
 from emotion_stream.shared.claims import Claim, Source, check, check_folder
 from emotion_stream.shared.errors import EmotionError, UsageError
+from emotion_stream.shared.log import clean
 from emotion_stream.shared.messages.types import Emotions
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.command_options import PictureOptions
 from emotion_stream.shared.settings.loading import build, option
 from emotion_stream.shared.settings.options import ClassifierOptions, DetectorOptions, ModelOptions
 from emotion_stream.shared.settings.result_options import LanguageOptions, ShowOptions, WriteOptions
+from emotion_stream.shared.terminal import say
+from emotion_stream.shared.whole import write_whole
 from emotion_stream.shared.words.words import ENGLISH, Words, chosen
 from emotion_stream.sink.drawing.draw import annotate
 from emotion_stream.sink.drawing.panel import compose
@@ -36,6 +40,8 @@ from emotion_stream.sink.marks import is_marked, mark
 from emotion_stream.sink.results.output import Face, Result, as_json, said
 from emotion_stream.sink.tracking.follow import Following, following
 from emotion_stream.sink.window.screen import Screen, check_display, pressed
+
+_URL = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +65,26 @@ def find(names: Sequence[str]) -> list[Item]:
     """The pictures that `--image` names, in order; globs and folders in natural order. Each at its first mention.
 
     Files are taken as they are, whatever their ending; folders and globs give the pictures in them.
+
+    Raises:
+        UsageError: one of them is a URL.
     """
     items: list[Item] = []
     for name in names:
         path = Path(os.path.expanduser(name))
         try:
+            if _URL.match(name):
+                raise UsageError(f"{printable(name)}: pictures are files here; `emotion run` takes URLs")
             if path.is_dir() or (glob.has_magic(name) and not os.path.lexists(path)):
                 found = list_pictures(SourceSpec("picture", "pictures", str(path)))
                 items += [Item(p) for p in found] or [Item(path, f"no pictures here: supported are {SUPPORTED}")]
             else:
                 items.append(Item(path))
-        except (EmotionError, OSError, ValueError) as e:
+        except UsageError:
+            raise
+        except OSError as e:
+            items.append(Item(path, f"cannot be read ({e.strerror})"))
+        except (EmotionError, ValueError) as e:
             items.append(Item(path, str(e)))
     return list(dict.fromkeys(items))
 
@@ -130,7 +145,7 @@ def table(told: Mapping[str, Any], labels: Sequence[str]) -> str:
     """The same for people: a heading, and a row with percentages for each face. Pure."""
     faces = told["faces"]
     count = "no face" if not faces else "1 face" if len(faces) == 1 else f"{len(faces)} faces"
-    rows = [f"{told['image']}: {told['width']} x {told['height']} pixels, {count}"]
+    rows = [f"{clean(told['image'])}: {told['width']} x {told['height']} pixels, {count}"]
     if faces:
         widths = [max(len(label), 6) for label in labels]
         heads = "  ".join(f"{label:>{width}}" for label, width in zip(labels, widths, strict=True))
@@ -172,16 +187,16 @@ def run(values: Values) -> None:
             name = printable(str(item.path))
             error = result.outcome.reason
             if options.json:
-                _print(json.dumps(line(name, result)))
+                say(json.dumps(line(name, result)))
             elif error is None:
-                _print(table(line(name, result), result.labels))
+                say(table(line(name, result), result.labels))
             if error is None and item.path in places:
                 drawn = annotate(_visible(picture, result, show), result, notice=show.notice, words=words)
                 error = _write(places[item.path], drawn)
             if error is not None:
                 failed += 1
                 error = error.removeprefix(f"{printable(item.path.name)}: ")  # the whole path says it, too
-                print(f"emotion picture: {name}: {error}", file=sys.stderr)
+                print(clean(f"emotion picture: {name}: {error}"), file=sys.stderr)
             elif options.window:
                 shown = _visible(picture, result, show)
                 screen = screen or Screen("Emotion Stream", (shown.shape[1], shown.shape[0]))
@@ -218,15 +233,6 @@ def _output(output: Iterable[str]) -> str | None:
     return named[0] if named else None
 
 
-def _print(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        raise
-    except OSError as e:
-        raise EmotionError(f"cannot write standard output: {e.strerror}") from e
-
-
 def _visible(picture: Picture, result: Result, show: ShowOptions) -> Image:
     return hide(pixels(picture), result) if show.blur_faces else pixels(picture)
 
@@ -250,7 +256,7 @@ def _write(path: Path, drawn: Image) -> str | None:
         if not done:
             return f"cannot be encoded as {path.suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(mark(data.tobytes()))
+        write_whole(path, mark(data.tobytes()))
     except cv2.error as e:
         return f"cannot be encoded as {path.suffix}: {e.err}"
     except OSError as e:

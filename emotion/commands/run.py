@@ -40,6 +40,7 @@ from emotion_stream.shared.settings.result_options import (
     WebOptions,
     WriteOptions,
 )
+from emotion_stream.shared.whole import write_whole
 
 
 def _remove_leftovers(folder: Path) -> None:
@@ -107,6 +108,7 @@ def run(values: Values) -> None:
             this = Run(launch, service)
             service.start({"/targets": lambda: ("application/json", this.targets())})
             summary = this.run()
+            failed = this.report(summary)
         finally:
             launch.stop()
             service.close()
@@ -116,9 +118,11 @@ def run(values: Values) -> None:
     print(text_summary(summary), file=sys.stderr)
     if options.summary_json:
         try:
-            Path(options.summary_json).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+            write_whole(Path(options.summary_json), (json.dumps(summary, indent=2) + "\n").encode())
         except OSError as e:
             raise EmotionError(f"--summary-json {options.summary_json} cannot be written ({e.strerror})") from e
+    if failed is not None:
+        raise failed
     if summary["frames"] and summary["frames"] == summary["errors"]:
         only = "the picture" if summary["frames"] == 1 else f"none of {summary['frames']} frames"
         raise EmotionError(f"{only} could {'not ' if summary['frames'] == 1 else ''}be read: the results tell why")

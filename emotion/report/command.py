@@ -16,9 +16,11 @@ from emotion_stream.emotion.report.table import Camera, tabulate
 from emotion_stream.emotion.written import report_claim
 from emotion_stream.shared.claims import Claim, Source, check, check_place
 from emotion_stream.shared.errors import EmotionError, UsageError
+from emotion_stream.shared.log import clean
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.loading import build, option
 from emotion_stream.shared.settings.result_options import LanguageOptions, WriteOptions
+from emotion_stream.shared.whole import write_whole
 from emotion_stream.shared.words.words import ENGLISH, Words, chosen
 from emotion_stream.sink.marks import is_marked
 
@@ -142,14 +144,14 @@ def write(cameras: list[Camera], told: Told, target: Path, charts: Path | None) 
     """
     written = [target]
     try:
-        target.write_text(page(cameras, told), encoding="utf-8")
+        write_whole(target, page(cameras, told).encode())
         if charts is not None:
             charts.mkdir(exist_ok=True)
             written += png.draw(cameras, told, charts)
     except OSError as e:
         raise EmotionError(f"the report cannot be written: {e.filename or target}: {e.strerror}") from e
     for path in written:
-        print(f"written      {path}", file=sys.stderr)
+        print(f"written      {clean(str(path))}", file=sys.stderr)
 
 
 def of_run(

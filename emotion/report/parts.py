@@ -274,9 +274,9 @@ def pictures(camera: Camera, words: Words) -> View:
         n = UNCERTAIN if camera.uncertain[row] else int(camera.label[row])
         share = words.percent(float(camera.confidence[row]))
         faces.setdefault(frame, []).append(f"{said(camera, n, words)} {share}")
-    rows = [
-        {"file": file_name(camera, frame), "faces": ", ".join(faces.get(frame, [words("report.no_face")]))}
-        for frame in range(min(len(camera.seq), MOST_PICTURES))
-    ]
+    rows = []
+    for frame in range(min(len(camera.seq), MOST_PICTURES)):
+        none = "report.not_read" if frame in camera.unread else "report.no_face"
+        rows.append({"file": file_name(camera, frame), "faces": ", ".join(faces.get(frame, [words(none)]))})
     more = len(camera.seq) - len(rows)
     return {"rows": rows, "more": words("report.more_pictures", n=more) if more else ""}

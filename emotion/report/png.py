@@ -19,7 +19,8 @@ from emotion_stream.emotion.report.page import Told
 from emotion_stream.emotion.report.parts import SPARE, clock, label, milliseconds, said
 from emotion_stream.emotion.report.portraits import Portrait
 from emotion_stream.emotion.report.table import Camera
-from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.errors import EmotionError, to_install
+from emotion_stream.shared.whole import write_whole
 from emotion_stream.shared.words.words import Words
 from emotion_stream.sink.marks import mark
 
@@ -38,7 +39,7 @@ def check_library() -> None:
         EmotionError: what draws the charts is not installed.
     """
     if importlib.util.find_spec("matplotlib") is None:
-        raise EmotionError("--png needs one more package: pip install 'emotion-stream[charts]'")
+        raise EmotionError(f"--png needs one more package: {to_install('matplotlib')}")
 
 
 @cache
@@ -79,7 +80,7 @@ def draw(cameras: Sequence[Camera], told: Told, directory: Path) -> list[Path]:
             charts["faces"] = _faces(camera, own, words)
         for name, chart in charts.items():
             path = directory / f"{camera.name}-{name}.png"
-            path.write_bytes(mark(_encoded(chart)))
+            write_whole(path, mark(_encoded(chart)))
             written.append(path)
     return written
 

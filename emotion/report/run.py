@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from emotion_stream.emotion.report.command import of_run
+from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.words.words import Words
 from emotion_stream.sink.catalogue import Spec, parse
 
@@ -54,9 +55,15 @@ class Gathered:
             missing = {"missing": summary["missing"]} if summary["missing"] else {}
             dropped = {**summary["dropped"], **missing}
             labels, events = summary["labels"], summary["events"]
+            if not summary["frames"] and _is_empty(self.results):
+                raise EmotionError(f"--report {self.target} is not written: no frame was shown")
             of_run(self.results, self.faces, self.target, notice, dropped, labels, events, words)
 
 
 def _is_ordinary(spec: Spec) -> bool:
     path = Path(spec.target)
     return spec.is_file and (path.is_file() or not path.exists())
+
+
+def _is_empty(path: Path) -> bool:
+    return not path.exists() or path.stat().st_size == 0

@@ -28,6 +28,7 @@ class Camera:
         epoch, seq: of each frame; the epoch as a number from 0.
         time, captured, latency: of each frame; seconds in the medium, since 1970, and from capture to result.
         errors: why frames could not be read, and how many.
+        unread: the places of these frames in the columns above.
         frame: of each confirmed face, its frame's place in the columns above.
         track, label, confidence, uncertain, shares, box: of each confirmed face; `shares` is `[faces, labels]`,
             the probabilities, `box` is `[faces, 4]`: x, y, width, height in pixels.
@@ -44,6 +45,7 @@ class Camera:
     captured: Floats
     latency: Floats
     errors: Counter[str]
+    unread: frozenset[int]
     frame: Whole
     track: Whole
     label: Whole
@@ -71,6 +73,7 @@ class _Columns:
         """Frame, track, label, confidence, uncertain, box of each face."""
         self.shares = array("f")
         self.errors: Counter[str] = Counter()
+        self.unread: set[int] = set()
         self.unconfirmed = 0
         self.count = 0
 
@@ -82,6 +85,7 @@ class _Columns:
         self.frames.extend((source, epoch, *about))
         if record["status"] != "ok":
             self.errors[record["error"] or "unknown"] += 1
+            self.unread.add(self.count)
         for face in record["faces"]:
             if not face["confirmed"]:
                 self.unconfirmed += 1
@@ -143,6 +147,7 @@ def _camera(name: str, found: _Columns, labels: tuple[str, ...]) -> Camera:
         frames[:, 4],
         frames[:, 5],
         found.errors,
+        frozenset(found.unread),
         frame,
         track,
         label,

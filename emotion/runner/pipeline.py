@@ -342,8 +342,16 @@ class Run:
         summary["dead_letters"] = dead
         summary["restarts"] = self._supervisor.restarts
         summary["outputs"] = written(self._page.outputs, kept=self._keeps)
-        self._gathered.write(self._show.notice, summary, self._words)
         return summary
+
+    def report(self, summary: dict[str, Any]) -> EmotionError | None:
+        """Write the report, if one is wanted; returns why it is not written. To be called before the run's own
+        folder goes."""
+        try:
+            self._gathered.write(self._show.notice, summary, self._words)
+        except EmotionError as e:
+            return e
+        return None
 
     def _clean(self, streams: Streams) -> None:
         """On a server of somebody else's, leave nothing behind but dead letters."""

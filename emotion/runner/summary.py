@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emotion_stream.emotion.labels import told_labels
+from emotion_stream.shared.log import clean
 from emotion_stream.sink.events.event import in_words
 
 KEEP = "to keep results, --output jsonl=results.jsonl, --output video=annotated.mp4 or --report report.html"
@@ -55,7 +56,7 @@ def text_summary(summary: Mapping[str, Any]) -> str:
         lines.append(f"not shown    {left} (the run was stopped)")
     lines.append(f"dead letters {summary['dead_letters']}")
     for target in summary["outputs"]:
-        lines.append(f"written      {'to standard output' if target == '-' else target}")
+        lines.append(f"written      {'to standard output' if target == '-' else clean(target)}")
     if kept := summary.get("kept"):
         lines.append(f"kept         {told_kept(kept)}")
         lines += [

@@ -10,6 +10,7 @@ from emotion_stream.shared.errors import TRAIN_ENV
 from emotion_stream.shared.settings.cli import Command, Values
 from emotion_stream.shared.settings.command_options import RunsOptions
 from emotion_stream.shared.settings.loading import build
+from emotion_stream.shared.terminal import say
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def run(values: Values) -> None:
     folder = Path(build(RunsOptions, values).runs)
     found = read_runs(folder)
     name, top1 = baseline(found)
-    sys.stdout.write(f"{comparison(found)}\n\nBaseline: {name}, {100 * top1:.1f} % of PublicTest\n")
+    say(f"{comparison(found)}\n\nBaseline: {name}, {100 * top1:.1f} % of PublicTest")
     curves = {r.name: r.history[MONITOR] for r in found if r.history.get(MONITOR)}
     if not curves:
         return

@@ -28,6 +28,8 @@ BLOCK = 16
 """Pixels: codecs fill sizes up to a whole number of blocks."""
 RARE = 4.0
 """Seconds between two key frames from which the first picture may take long."""
+AGAIN = ("tries again, with pauses that grow from 0.5 to 30 s",)
+NEVER = ("ends at once and says why: a file is not tried again",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ def examine(
         is_file: whether it is a path.
         device: whether it is an index.
     """
+    then = NEVER if is_file else AGAIN
     try:
         if device:
             found = _device(int(target), seconds)
@@ -120,18 +123,20 @@ def examine(
         else:
             found = _rtsp(target, seconds, transport, stream)
     except CaptureError as e:
-        return Examination(source, str(e), would=("tries again, with pauses that grow from 0.5 to 30 s",))
+        return Examination(source, str(e), would=then)
     except (FFmpegError, OSError, ValueError) as e:
         text = reason(e) if isinstance(e, FFmpegError | OSError) else str(e)
         told = why_not_open(target, text) if "://" in target else plain(text)
-        return Examination(source, told, would=("tries again, with pauses that grow from 0.5 to 30 s",))
-    return replace(found, source=source, would=tuple(would(found)))
+        return Examination(source, told, would=then)
+    return replace(found, source=source, would=tuple(would(found, is_file=is_file)))
 
 
-def would(found: Examination) -> list[str]:
-    """What the pipeline does with such a source. Pure."""
+def would(found: Examination, *, is_file: bool = False) -> list[str]:
+    """What the pipeline does with such a source; `is_file`: whether it lies on this machine. Pure."""
     lines = []
-    if found.recording:
+    if is_file:
+        lines.append("takes each of its pictures once, as fast as this machine can")
+    elif found.recording:
         lines.append("plays it once, at its own rate")
     elif found.kind.startswith(SEGMENTED):
         lines.append(
@@ -145,11 +150,13 @@ def would(found: Examination) -> list[str]:
         lines.append("shows it at the rate of its time stamps, as late as the network needs")
     if found.streams[0] > 1:
         lines.append(f"takes the stream with the most pixels of {found.streams[0]} (another one: #stream=N)")
-    if found.streams[1]:
+    if found.streams[1] and is_file:
+        lines.append("keeps the sound in an annotated clip (video=)")
+    elif found.streams[1]:
         lines.append("leaves the sound out; with --sound an annotated clip (video=) keeps it")
     if any(abs(a - b) >= BLOCK for a, b in zip(found.coded, found.shown, strict=True)):
         lines.append(f"shows {found.shown[0]} x {found.shown[1]} pixels, as a player does")
-    if found.key_frame_every and found.key_frame_every > RARE:
+    if found.key_frame_every and found.key_frame_every > RARE and not found.recording:  # one begins with its first
         lines.append(
             f"waits up to {found.key_frame_every:.0f} s for the first picture, and is not opened again meanwhile:"
             " set a shorter interval of key frames (I-frames, GOP) in the camera"

@@ -91,9 +91,8 @@ class LiveSource:
             if self._waiting is None and (self._grabber.finished.is_set() or time.monotonic() > deadline):
                 why = self._grabber.error or "it delivers nothing"
                 self.close()
-                raise EmotionError(
-                    f"camera {self.url} cannot be opened: {why}; `emotion cameras` lists those that work"
-                )
+                hint = "" if "://" in self.url else "; `emotion cameras` lists those that work"
+                raise EmotionError(f"camera {self.url} cannot be opened: {why}{hint}")
 
     def read(self) -> Picture | None:
         """The newest picture, waited for; None when the producer is told to stop."""

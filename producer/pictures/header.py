@@ -13,6 +13,8 @@ MAX_CHUNKS = 10_000
 _WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
 _SHORT, _LONG = 3, 4
 
+UNKNOWN = "it is no picture of a known format"
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -47,7 +49,7 @@ def read_header(data: bytes) -> Header:
         raise ValueError("its header is damaged") from None
     if photos.is_photo(data):
         return Header("photo", *photos.size(data))
-    raise ValueError("it is empty" if not data else "it is no picture of a known format")
+    raise ValueError(UNKNOWN if data else "it is empty")
 
 
 def _jpeg(data: bytes) -> Header:

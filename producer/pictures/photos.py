@@ -8,10 +8,11 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from emotion_stream.producer.pictures.source import Image
+from emotion_stream.shared.errors import to_install
 
 AVIF, AVIF_SEQUENCE = b"avif", b"avis"
 HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1"})
-MISSING = "HEIC needs one more package: pip install 'emotion-stream[heic]'"
+MISSING = f"HEIC needs one more package: {to_install('pillow-heif')}"
 
 
 def brand(data: bytes) -> bytes:

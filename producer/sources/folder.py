@@ -9,10 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from emotion_stream.producer.pictures.header import read_header
+from emotion_stream.producer.pictures.header import UNKNOWN, read_header
 from emotion_stream.producer.pictures.pixels import decode
 from emotion_stream.producer.pictures.source import Context, Picture, too_large
-from emotion_stream.producer.sources.kinds import IMAGE_SUFFIXES, Kind, kind_of
+from emotion_stream.producer.sources.kinds import IMAGE_SUFFIXES, Kind, is_video, kind_of
 from emotion_stream.producer.sources.spec import SUPPORTED, SourceSpec, printable
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.log import NOTICE
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 DEFAULT_RATE = 10.0
 """Pictures per second, lossless: with it the media time of picture i is i / 10 seconds."""
 MAX_FILE_BYTES = 512 * 1024 * 1024
+VIDEO = "it is a video; `emotion run` and analyze_source take videos"
 
 
 class Pictures:
@@ -182,5 +183,5 @@ def read_bytes(data: bytes, name: str, media_time: float = 0.0, source: str | No
     except MemoryError:
         error = f"{name}: cannot be decoded: not enough memory"
     except ValueError as e:
-        error = f"{name}: cannot be decoded: {e}"
+        error = f"{name}: cannot be decoded: {VIDEO if str(e) == UNKNOWN and is_video(data) else e}"
     return Picture(None, None, 0, 0, media_time, captured_at, error, source, still=True)

@@ -45,6 +45,11 @@ def kind_of(path: Path) -> Kind:
     return "video" if suffix in VIDEO_SUFFIXES | ALONE else "unknown"
 
 
+def is_video(data: bytes) -> bool:
+    """Whether the content of a file begins as videos do. Pure."""
+    return _begins(data[:_ENOUGH]) == "video"
+
+
 def _begins(start: bytes) -> Kind:
     if start[:4] == b"RIFF":
         if start[8:12] != b"WEBP":

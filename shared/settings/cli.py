@@ -1,7 +1,6 @@
 """One command of the command line: its settings, its function, and its errors as one clear line."""
 
 import logging
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +10,13 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from emotion_stream.shared.errors import EmotionError
-from emotion_stream.shared.log import HIDDEN, redact_url, setup_logging
+from emotion_stream.shared.log import HIDDEN, clean, redact_url, setup_logging
 from emotion_stream.shared.settings.cameras import TABLES, find_cameras
 from emotion_stream.shared.settings.catalogue import ALL
 from emotion_stream.shared.settings.flags import Parser, add_flags, merge_plain
 from emotion_stream.shared.settings.loading import build, gather_with_origins, specs
 from emotion_stream.shared.settings.options import CommandOptions
-from emotion_stream.shared.terminal import settle
+from emotion_stream.shared.terminal import discard_output, settle
 
 log = logging.getLogger(__name__)
 
@@ -79,16 +78,16 @@ class Command:
             self._tell(values)
             self.run(values)
         except EmotionError as e:
-            print(f"{prog}: {redact_url(str(e))}", file=sys.stderr)
+            print(f"{prog}: {clean(str(e))}", file=sys.stderr)
             return e.exit_code
         except KeyboardInterrupt:
             return EXIT_INTERRUPTED
         except RedisError as e:
-            print(f"{prog}: Redis: {redact_url(str(e))}", file=sys.stderr)
+            print(f"{prog}: Redis: {clean(str(e))}", file=sys.stderr)
             return 1
         except BrokenPipeError:
             # Whoever read our output has had enough; keep the interpreter from failing on its last flush.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_output()
             return 0
         except Exception as e:
             if _was_interrupted(e):

@@ -179,7 +179,8 @@ def gather_with_origins(
         values[name] = table[name].parse(text, f"environment variable {variable}"), variable
     for name, value in flags.items():
         if name in table:
-            values[name] = table[name].parse(value, table[name].flag), table[name].flag
+            origin = f"argument {name}" if table[name].meta["positional"] else table[name].flag
+            values[name] = table[name].parse(value, origin), origin
     return values
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.errors import EmotionError, to_install
 from emotion_stream.shared.log import NOTICE
 from emotion_stream.shared.settings.result_options import EventOptions
 from emotion_stream.sink.events import discovery
@@ -118,9 +118,7 @@ class Mqtt:
             from paho.mqtt.client import Client
             from paho.mqtt.enums import CallbackAPIVersion
         except ImportError as e:
-            raise EmotionError(
-                "output mqtt://...: paho-mqtt is not installed: pip install 'emotion-stream[mqtt]'"
-            ) from e
+            raise EmotionError(f"output mqtt://...: paho-mqtt is not installed: {to_install('paho-mqtt')}") from e
         broker = self._broker
         client = Client(CallbackAPIVersion.VERSION2)
         password = broker.password

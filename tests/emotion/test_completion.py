@@ -65,3 +65,5 @@ def test_a_shell_is_named_or_known(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert main(["completion"]) == 2
     assert "bash, zsh, fish" in capsys.readouterr().err
     assert main(["completion", "tcsh"]) == 2
+    told = "emotion completion: argument shell: 'tcsh' is not one of bash, zsh, fish\n"  # there is no flag --shell
+    assert capsys.readouterr().err == told

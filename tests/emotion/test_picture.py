@@ -207,6 +207,39 @@ def test_no_picture_named_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> 
     assert "no picture given" in capsys.readouterr().err
 
 
+def test_what_is_no_picture_is_told_where_it_belongs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A clip was "no picture of a known format", and a URL lost a slash and was no file."""
+    clip = tmp_path / "clip.jpg"
+    clip.write_bytes((ROOT / "samples" / "sample.mp4").read_bytes())
+    moving = tmp_path / "moving.gif"
+    moving.write_bytes(b"GIF89a")
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    code, _, err = run_lines(capsys, "--image", str(clip), str(moving), str(empty))
+    assert code == 1
+    assert f"{clip}: cannot be decoded: it is a video; `emotion run` and analyze_source take videos\n" in err
+    assert f"{moving}: cannot be decoded: it is a video;" in err
+    assert f"{empty}: cannot be decoded: it is empty\n" in err
+    code, _, err = run_lines(capsys, "--image", "https://me:geheim@example.com/a.jpg")
+    assert code == 2
+    assert err.endswith("example.com/a.jpg: pictures are files here; `emotion run` takes URLs\n")
+    assert "geheim" not in err
+
+
+def test_names_of_files_drive_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name may hold what colours a terminal, or a line that looks like one of ours."""
+    good = save(tmp_path / "a\x1b[31m\nb.jpg", portraits()[0], ".jpg")
+    (tmp_path / "c\x1b[31m\nd.jpg").touch()
+    assert main(["picture", *map(str, sorted(tmp_path.iterdir())), str(tmp_path / "e\nf.jpg")]) == 1
+    assert main(["report", str(tmp_path / "e\nf.jsonl")]) == 1
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    assert out.splitlines()[0].startswith(str(good).replace("\x1b", "\\x1b").replace("\n", "\\x0a") + ": ")
+    assert [line.split(": ")[0] for line in err.splitlines()] == ["emotion picture"] * 3 + ["emotion report"]
+    assert main(["picture", "--json", str(good)]) == 0
+    assert json.loads(capsys.readouterr().out)["image"] == str(good)
+
+
 def test_names_lead_to_pictures(tmp_path: Path) -> None:
     for name in ("img10.png", "img2.png", "notes.txt", "a[1].jpg"):
         (tmp_path / name).touch()
@@ -247,8 +280,11 @@ def test_arrays_that_are_no_pictures_are_refused(analyzer: Analyzer, array: Any)
 
 
 def test_files_that_cannot_be_read_raise_one_line(tmp_path: Path, analyzer: Analyzer) -> None:
-    with pytest.raises(EmotionError, match=r"gone.jpg: cannot be read"):
-        analyzer.analyze(tmp_path / "gone.jpg")
+    gone = tmp_path / "gone.jpg"
+    with pytest.raises(EmotionError, match=rf"^{gone}: cannot be read"):
+        analyzer.analyze(gone)
+    with pytest.raises(EmotionError, match=r"^bytes: cannot be decoded: it is empty$"):
+        analyzer.analyze(b"")
     with pytest.raises(EmotionError, match=r"no model in"):
         Analyzer(model=tmp_path)
 
@@ -285,7 +321,8 @@ def test_sources_that_are_none_are_told_at_once(analyzer: Analyzer) -> None:
     for wrong, why in ((97, "no such camera"), ("rtsp://nobody.invalid/x", "unknown host nobody.invalid")):
         with pytest.raises(EmotionError, match=why):
             analyzer.analyze_source(wrong)
-    with pytest.raises(EmotionError, match="cannot be opened"):
+    # `emotion cameras` lists none of these.
+    with pytest.raises(EmotionError, match=r"^camera http://127.0.0.1:1/x cannot be opened: connection refused$"):
         next(analyzer.analyze_source("http://127.0.0.1:1/x"))
     with pytest.raises(UsageError, match="every=0"):
         analyzer.analyze_source("sample", every=0)
@@ -340,10 +377,20 @@ def test_a_reader_that_goes_away_ends_no_command_with_a_traceback(arguments: lis
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_behind_standard_output_is_one_line() -> None:
+@pytest.mark.parametrize(
+    ("command", "prog"),
+    [
+        ("--version", "emotion"),
+        ("config sample", "emotion config"),  # more than a buffer holds
+        ("completion bash", "emotion completion"),
+        ("picture samples/none.jpg --json", "emotion picture"),
+        ("cameras sample --json", "emotion cameras"),
+    ],
+)
+def test_a_full_disk_behind_standard_output_is_one_line(command: str, prog: str) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "emotion_stream", "--version"],
+            [sys.executable, "-m", "emotion_stream", *command.split()],
             cwd=ROOT,
             stdout=full,
             stderr=subprocess.PIPE,
@@ -351,7 +398,7 @@ def test_a_full_disk_behind_standard_output_is_one_line() -> None:
             check=False,
         )
     assert done.returncode == 1
-    assert done.stderr == "emotion: cannot write standard output: No space left on device\n"
+    assert done.stderr == f"{prog}: cannot write standard output: No space left on device\n"
 
 
 def test_the_table_says_uncertain_where_the_picture_does() -> None:

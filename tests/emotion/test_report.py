@@ -148,6 +148,19 @@ def test_pictures_are_named_by_their_files_and_no_face_of_them_is_followed(tmp_p
     }
 
 
+def test_a_picture_that_could_not_be_read_is_not_one_without_a_face(tmp_path: Path) -> None:
+    broken = {"status": "error", "error": "b.jpg: it is empty", "faces": []}
+    frames = [as_json(shown(n)) | {"source": f"/photos/{name}.jpg"} for n, name in enumerate("abc")]
+    frames[1] |= broken
+    path = tmp_path / "r.jsonl"
+    path.write_text("".join(json.dumps(frame) + "\n" for frame in frames))
+    for language, none, unread in (("en", "no face", "unreadable"), ("de", "kein Gesicht", "unlesbar")):
+        assert report(path, "--language", language) == 0
+        page = (tmp_path / "r.html").read_text()
+        told = dict(re.findall(r'<th scope="row">(\w\.jpg)</th><td>([^<]*)</td>', page))
+        assert told == {"a.jpg": none, "b.jpg": unread, "c.jpg": none}
+
+
 def test_nothing_is_extrapolated_from_a_few() -> None:
     few = cameras(*(shown(n, HAPPY if n < 20 else SAD) for n in range(40)))[0]
     told = parts.changes(few, figures.lives(few, figures.axis(few)), ENGLISH)["told"]
@@ -180,7 +193,7 @@ def test_charts_need_their_library(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path.write_text(json.dumps(as_json(shown(0, HAPPY))) + "\n")
     monkeypatch.setattr("emotion_stream.emotion.report.png.importlib.util.find_spec", lambda name: None)
     assert report(path, "--png", tmp_path / "png") == 1
-    assert "pip install 'emotion-stream[charts]'" in capsys.readouterr().err
+    assert f"{sys.executable} -m pip install matplotlib" in capsys.readouterr().err
     assert not (tmp_path / "r.html").exists()
 
 

@@ -186,8 +186,10 @@ def test_a_flushed_server_is_filled_again(tmp_path: Path, short_path: Path, star
     check_lossless(lines(out), 300)
 
 
-def test_ctrl_c_before_the_first_frame(start: Launch) -> None:
-    process = start("run", "--source", "http://127.0.0.1:1/nothing")
+@pytest.mark.parametrize("report", [False, True])
+def test_ctrl_c_before_the_first_frame(report: bool, start: Launch, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    process = start("run", "--source", "http://127.0.0.1:1/nothing", *["--report", str(page)] * report)
     assert process.stderr is not None
     patience = threading.Timer(LIMIT, process.kill)
     patience.start()
@@ -198,9 +200,11 @@ def test_ctrl_c_before_the_first_frame(start: Launch) -> None:
     assert "127.0.0.1:1" in said
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=LIMIT)
-    assert process.returncode == 0, errors
+    assert process.returncode == int(report), errors
     assert "Traceback" not in errors
     assert "p50 -" in errors
+    if report:
+        assert errors.endswith(f"emotion run: --report {page} is not written: no frame was shown\n")
 
 
 def test_a_killed_server_loses_and_repeats_nothing(tmp_path: Path, start: Launch) -> None:

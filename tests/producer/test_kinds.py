@@ -60,7 +60,7 @@ def test_without_its_reader_a_line_says_what_to_install(tmp_path: Path, monkeypa
     path.write_bytes(photo("HEIF", 115))
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     assert read_picture(path, 0).error == (
-        "photo.heic: cannot be decoded: HEIC needs one more package: pip install 'emotion-stream[heic]'"
+        f"photo.heic: cannot be decoded: HEIC needs one more package: {sys.executable} -m pip install pillow-heif"
     )
 
 

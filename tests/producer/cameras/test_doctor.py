@@ -86,6 +86,20 @@ def test_sources_that_give_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no signal    401 Unauthorized" in describe(replace(Examination("x"), reason="401 Unauthorized"))
 
 
+def test_a_file_is_not_told_of_as_a_camera(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is tried again, nobody waits for a key frame, and its sound is kept."""
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("no clip")
+    code, (sample, found), _ = look(capsys, "sample", str(broken))
+    assert code == 1
+    assert sample["would"] == ["takes each of its pictures once, as fast as this machine can"]
+    assert found["would"] == ["ends at once and says why: a file is not tried again"]
+    rare = Examination("", kind="mov", streams=(1, 1), key_frame_every=20.0, recording=True)
+    assert not any("key frames" in line for line in would(rare))
+    assert "keeps the sound in an annotated clip (video=)" in would(rare, is_file=True)
+    assert any("--sound" in line for line in would(rare))
+
+
 @pytest.mark.parametrize(
     ("found", "line"),
     [
