@@ -13,6 +13,7 @@ import numpy as np
 from emotion_stream.detector_worker.contract import Gray
 from emotion_stream.detector_worker.yunet.decode import STRIDES, Faces, anchors, decode, suppress
 from emotion_stream.shared.errors import EmotionError
+from emotion_stream.shared.smaller import smaller
 
 WEIGHTS = Path(__file__).parent / "weights" / "yunet.xml"
 DIGEST = "a5e27e5cc53a0916d8f81eba42be73e9764b487eadf1e9874aa6b3c653182c3f"
@@ -56,11 +57,10 @@ class Network:
             canvas[:] = 0
             compiled.filled = width, height
         part = canvas[:height, :width]
-        if gray.shape == part.shape:
-            part[:] = gray
+        if width <= gray.shape[1] and height <= gray.shape[0]:
+            part[:] = smaller(gray, width, height)
         else:
-            how = cv2.INTER_AREA if width < gray.shape[1] else cv2.INTER_LINEAR
-            cv2.resize(gray, (width, height), dst=part, interpolation=how)
+            cv2.resize(gray, (width, height), dst=part, interpolation=cv2.INTER_LINEAR)
         scores, boxes, landmarks = compiled.run()
         return suppress(decode(scores, boxes, landmarks, compiled.anchors, least), least)
 

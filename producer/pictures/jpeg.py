@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import cv2
-import numpy as np
 
 from emotion_stream.producer.pictures.header import Header
 from emotion_stream.producer.pictures.pixels import decode
 from emotion_stream.producer.pictures.source import Image, Picture
 from emotion_stream.shared.messages.types import MAX_JPEG_BYTES
+from emotion_stream.shared.smaller import smaller
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,7 @@ def scale_down(image: Image, max_width: int) -> Image:
     height, width = image.shape[:2]
     if width <= max_width:
         return image
-    size = (max_width, max(1, round(height * max_width / width)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return smaller(image, max_width, max(1, round(height * max_width / width)))
 
 
 def encode(image: Image, quality: int) -> Jpeg:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from emotion_stream.shared.messages.types import Box
+from emotion_stream.shared.smaller import smaller
 from emotion_stream.sink.results.output import Image, Result
 
 
@@ -25,8 +26,9 @@ def resized_image(image: Image, width: int, height: int) -> Image:
     """A picture scaled to this width and height, pixels."""
     if image.shape[:2] == (height, width):
         return image
-    how = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
+    if width <= image.shape[1] and height <= image.shape[0]:
+        return smaller(image, width, height)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def _scaled(box: Box, across: float, down: float) -> Box:

@@ -12,6 +12,7 @@ import numpy as np
 from emotion_stream.shared.errors import EmotionError
 from emotion_stream.shared.messages.sound import Sound
 from emotion_stream.shared.messages.types import FrameInfo, Mode
+from emotion_stream.shared.smaller import smaller
 from emotion_stream.shared.words.words import ENGLISH, Words
 from emotion_stream.sink.drawing.draw import Rate, annotate, plate
 from emotion_stream.sink.outputs.fragments import trim
@@ -361,7 +362,7 @@ def _fitted(image: Image, size: tuple[int, int]) -> Image:
         return _uint8(cv2.copyMakeBorder(image, 0, size[1] - height, 0, size[0] - width, cv2.BORDER_REPLICATE))
     scale = min(size[0] / width, size[1] / height)
     inner = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(image, inner, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    small = smaller(image, *inner) if scale < 1 else cv2.resize(image, inner, interpolation=cv2.INTER_LINEAR)
     left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
     out = np.zeros((size[1], size[0], 3), np.uint8)
     out[top : top + inner[1], left : left + inner[0]] = small
