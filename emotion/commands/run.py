@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from emotion_stream.emotion.idle import idle_flags
 from emotion_stream.emotion.runner.hosts import check_hosts
 from emotion_stream.emotion.runner.launch import Launch
 from emotion_stream.emotion.runner.summary import CLEAR, text_summary
@@ -41,6 +43,8 @@ from emotion_stream.shared.settings.result_options import (
     WriteOptions,
 )
 from emotion_stream.shared.whole import write_whole
+
+log = logging.getLogger(__name__)
 
 
 def _remove_leftovers(folder: Path) -> None:
@@ -93,11 +97,13 @@ def run(values: Values) -> None:
     """
     common = build(CommonOptions, values)
     options = build(RunOptions, values)
-    _, specs = plan(build(ProducerOptions, values), cameras_of(values))
+    mode, specs = plan(build(ProducerOptions, values), cameras_of(values))
     claims = claims_of_run(values, [spec.name for spec in specs])
     check_kept(values, sources_of(specs))
     check([*sources_of(specs), *settings_of(values)], claims, force=build(WriteOptions, values).force)
     check_hosts(specs)
+    for told in idle_flags(values, mode, specs, at_terminal=sys.stderr.isatty()):
+        log.warning("%s", told)
     with hold(claims), _state_directory(options.state) as directory:
         launch = Launch(values, directory)
         service = Service("runner", "", common)

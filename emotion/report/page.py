@@ -20,6 +20,7 @@ from emotion_stream.emotion.report.parts import View, colour, label, millisecond
 from emotion_stream.emotion.report.portraits import Portrait
 from emotion_stream.emotion.report.table import Camera
 from emotion_stream.shared.words.words import ENGLISH, Words
+from emotion_stream.sink.events.event import in_words
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -77,18 +78,12 @@ def page(cameras: Sequence[Camera], told: Told) -> str:
             labels=told_labels(told.labels, words) if told.labels else "",
             notice=told.notice,
             overview=_overview(cameras, told),
-            events=_events(told.events, words),
+            events=in_words(told.events, words),
             cameras=[_camera(camera, told) for camera in cameras],
             version=__version__,
         )
     )
     return text.lstrip() + "\n"
-
-
-def _events(events: Mapping[str, int], words: Words) -> str:
-    """Numbers of events by kind, the most frequent first."""
-    ordered = sorted(events.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{words(f'events.{kind}')} {words.number(n)}" for kind, n in ordered)
 
 
 def _when(cameras: Sequence[Camera], words: Words) -> str:

@@ -127,6 +127,7 @@ class Run:
             self._page = settle_page(self._sink.output, self._page.options, at_terminal=sys.stderr.isatty())
             self._gathered = Gathered.beside(self._page.outputs, self._options.report, launch.directory)
             self._sink = replace(self._sink, output=self._gathered.outputs)
+            self._revive()  # it may have died while all this was loaded
             streams = open_streams(launch.link, self._service)
             truncate(self._sink.output, force=build(WriteOptions, launch.values).force, kept=self._keeps)
             self._start_sink()

@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from emotion_stream.producer.cameras.device import CameraCapture
 from emotion_stream.producer.cameras.grab import CaptureError
 from emotion_stream.producer.cameras.mjpeg import HttpPictures, OtherMedium
-from emotion_stream.producer.cameras.reasons import plain, why_not_open
+from emotion_stream.producer.cameras.reasons import UNKNOWN_HOST, plain, why_not_open
 from emotion_stream.producer.cameras.url import OPEN_TIMEOUT, SEGMENT_DELAY, SEGMENTED
 from emotion_stream.producer.media.clock import MediaClock
 from emotion_stream.producer.media.container import is_recording, open_container, rate_of, reason, video_stream
@@ -30,6 +30,9 @@ RARE = 4.0
 """Seconds between two key frames from which the first picture may take long."""
 AGAIN = ("tries again, with pauses that grow from 0.5 to 30 s",)
 NEVER = ("ends at once and says why: a file is not tried again",)
+PRESENT = ("ends at once and says why: a camera of this machine must be there at the start",)
+NOBODY = ("ends at once if nobody has a host of this name and there is no other source", f"else {AGAIN[0]}")
+"""What becomes of a run whose source gives nothing; the last one where its host is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ def examine(
         is_file: whether it is a path.
         device: whether it is an index.
     """
-    then = NEVER if is_file else AGAIN
+    then = NEVER if is_file else PRESENT if device else AGAIN
     try:
         if device:
             found = _device(int(target), seconds)
@@ -123,12 +126,16 @@ def examine(
         else:
             found = _rtsp(target, seconds, transport, stream)
     except CaptureError as e:
-        return Examination(source, str(e), would=then)
+        return Examination(source, str(e), would=_then(str(e), then))
     except (FFmpegError, OSError, ValueError) as e:
         text = reason(e) if isinstance(e, FFmpegError | OSError) else str(e)
         told = why_not_open(target, text) if "://" in target else plain(text)
-        return Examination(source, told, would=then)
+        return Examination(source, told, would=_then(told, then))
     return replace(found, source=source, would=tuple(would(found, is_file=is_file)))
+
+
+def _then(why: str, usually: tuple[str, ...]) -> tuple[str, ...]:
+    return NOBODY if why == UNKNOWN_HOST else usually
 
 
 def would(found: Examination, *, is_file: bool = False) -> list[str]:

@@ -4,6 +4,8 @@ import re
 import socket
 from urllib.parse import urlsplit
 
+UNKNOWN_HOST = "unknown host"
+"""Also where the name server does not answer."""
 _HTTP = re.compile(r"Server returned (\d{3}) ([A-Za-z ]+?)(?: \(.*\))?$")
 _SAID = {
     "immediate exit requested": "timed out",
@@ -13,10 +15,10 @@ _SAID = {
     "end of file": "the stream ended",
     "invalid data found when processing input": "nothing in what it sends can be read as a video",
     "protocol not found": "it speaks another protocol",
-    "name or service not known": "unknown host",
-    "nodename nor servname provided, or not known": "unknown host",
-    "temporary failure in name resolution": "unknown host",
-    "no address associated with hostname": "unknown host",
+    "name or service not known": UNKNOWN_HOST,
+    "nodename nor servname provided, or not known": UNKNOWN_HOST,
+    "temporary failure in name resolution": UNKNOWN_HOST,
+    "no address associated with hostname": UNKNOWN_HOST,
     "server returned 4xx client error, but not one of 40{0,1,3,4}": "4xx client error",
     "server returned 5xx server error reply": "5xx server error",
 }
@@ -44,7 +46,7 @@ def why_not_open(url: str, text: str) -> str:
             if host:
                 socket.getaddrinfo(host, None)
         except socket.gaierror:
-            return "unknown host"
+            return UNKNOWN_HOST
         except ValueError:
             pass
     return plain(text)

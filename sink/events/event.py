@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from emotion_stream.shared.messages.types import Box
+from emotion_stream.shared.words.words import ENGLISH, Words
 
 VERSION = 1
 Kind = Literal[
@@ -134,10 +135,10 @@ def as_json(event: Event) -> dict[str, Any]:
     return told | dict(event.more)
 
 
-def in_words(events: Mapping[str, int]) -> str:
+def in_words(events: Mapping[str, int], words: Words = ENGLISH) -> str:
     """Numbers of events by kind, for people, the most frequent first. Pure."""
     ordered = sorted(events.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{kind.replace('_', ' ')} {n}" for kind, n in ordered)
+    return ", ".join(f"{words(f'events.{kind}')} {words.number(n)}" for kind, n in ordered)
 
 
 def stamp(seconds: float) -> str:

@@ -218,6 +218,23 @@ def test_a_killed_server_loses_and_repeats_nothing(tmp_path: Path, start: Launch
     check_lossless(lines(out), 200)
 
 
+@pytest.mark.parametrize("mode", ["lossless", "live"])
+def test_a_server_that_is_killed_before_anything_is_ready_comes_back(
+    mode: str, tmp_path: Path, start: Launch
+) -> None:
+    clip, out = write_clip(tmp_path / "clip.mp4", 30), tmp_path / "results.jsonl"
+    process = start("run", "--source", str(clip), f"--mode={mode}", f"--output=jsonl={out}", *FAST)
+    deadline = time.monotonic() + LIMIT
+    while not workers_of(process.pid, "detector_worker"):  # the server has answered, and the rest is loaded
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(workers_of(process.pid, "valkey-server")[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, errors
+    assert "the embedded server had died: started it again" in errors
+    assert lines(out)
+
+
 def test_a_killed_server_of_a_live_run_is_counted(tmp_path: Path, start: Launch) -> None:
     """It keeps nothing on disk: what it held is gone, and so is its count of what was sent."""
     out, summary = tmp_path / "results.jsonl", tmp_path / "summary.json"

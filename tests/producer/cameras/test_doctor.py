@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +82,9 @@ def test_sources_that_give_nothing(capsys: pytest.CaptureFixture[str]) -> None:
         code, found, err = look(capsys, denied.url, "http://127.0.0.1:1/x", "rtsp://me:geheim@camera.invalid/x")
     assert code == 1
     assert [f["reason"] for f in found] == ["401 Unauthorized", "connection refused", "unknown host"]
+    again = "tries again, with pauses that grow from 0.5 to 30 s"
+    nobody = "ends at once if nobody has a host of this name and there is no other source"
+    assert [f["would"] for f in found] == [[again], [again], [nobody, f"else {again}"]]
     assert "emotion cameras: no picture of 3 of 3: http://127.0.0.1" in err
     assert "geheim" not in err + json.dumps(found)
     assert "no signal    401 Unauthorized" in describe(replace(Examination("x"), reason="401 Unauthorized"))
@@ -98,6 +102,15 @@ def test_a_file_is_not_told_of_as_a_camera(tmp_path: Path, capsys: pytest.Captur
     assert not any("key frames" in line for line in would(rare))
     assert "keeps the sound in an annotated clip (video=)" in would(rare, is_file=True)
     assert any("--sound" in line for line in would(rare))
+
+
+def test_a_camera_of_this_machine_is_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """It tells what `emotion run` does: that ends without it, and tries nothing again."""
+    code, (found,), _ = look(capsys, "97")
+    assert code == 1
+    assert found["would"] == ["ends at once and says why: a camera of this machine must be there at the start"]
+    assert main(["run", "--source", "97", "--output", "jsonl=-"]) == 1
+    assert "source 97: no such camera" in capsys.readouterr().err or not sys.platform.startswith("linux")
 
 
 @pytest.mark.parametrize(

@@ -350,7 +350,7 @@ def test_a_run_on_a_clip_with_three_people_a_cut_and_a_gap(tmp_path: Path) -> No
     summary = json.loads(told.read_text())
     assert summary["events"] == Counter(kind for kind, *_ in about)
     assert str(events) in summary["outputs"]
-    words = "face appeared 5, face left 3, counts 1, scene cut 1"
+    words = "face appeared 5, face left 3, tally of a minute 1, scene cut 1"
     assert f"events       {words}\n" in done.stderr
     assert f"Events: {words}<" in (tmp_path / "report.html").read_text()
     frames = [json.loads(line) for line in results.read_text().splitlines()]

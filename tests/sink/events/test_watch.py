@@ -8,7 +8,8 @@ import pytest
 
 from emotion_stream.shared.errors import DecodeError
 from emotion_stream.shared.messages.types import Outcome
-from emotion_stream.sink.events.event import KINDS, Event, as_json
+from emotion_stream.shared.words.words import load
+from emotion_stream.sink.events.event import KINDS, Event, as_json, in_words
 from emotion_stream.sink.events.watch import COUNTS_EVERY, Watcher
 from tests.support.events import END, EXPECTED, SCHEMA, brief, check, follower, result, three_people
 from tests.support.web_feed import HAPPY, SAD, make_result
@@ -29,6 +30,15 @@ def test_three_people_a_cut_and_a_gap() -> None:
     left = next(event for event in events if event.kind == "face_left")
     assert left.duration == pytest.approx(2.0)
     assert watcher.ended("hall", END) == []
+
+
+def test_every_kind_has_words_for_people() -> None:
+    """On the wire stays `counts`, which says to nobody that a minute was summed up."""
+    told = {**dict.fromkeys(map(str, KINDS), 1), "counts": 3}
+    assert in_words(told).startswith("tally of a minute 3, camera back 1, ")
+    german = in_words(told, load("de"))
+    assert german.startswith("Zählung einer Minute 3, Kamera wieder da 1, ")
+    assert german.count(",") == len(KINDS) - 1
 
 
 @pytest.mark.parametrize("every", [1, 7, 50])
