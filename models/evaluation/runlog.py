@@ -5,6 +5,7 @@ pictures (at the end), beside the checkpoints. `emotion runs` reads these folder
 """
 
 import csv
+import io
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from emotion_stream.models.labels import LABELS
 from emotion_stream.shared.errors import TRAIN_ENV, EmotionError
+from emotion_stream.shared.whole import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +67,7 @@ class Run:
 
 def write_json(path: Path, body: Mapping[str, Any]) -> None:
     """Write `path` in one step."""
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(json.dumps(body, indent=2) + "\n")
-    os.replace(draft, path)
+    write_whole(path, (json.dumps(body, indent=2) + "\n").encode())
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -107,12 +107,11 @@ def read_history(path: Path) -> History:
 
 def write_history(path: Path, history: History) -> None:
     """The inverse of `read_history`."""
-    draft = path.with_name(path.name + ".part")
-    with draft.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(history)
-        writer.writerows([f"{v:.10g}" for v in row] for row in zip(*history.values(), strict=True))
-    os.replace(draft, path)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(history)
+    writer.writerows([f"{v:.10g}" for v in row] for row in zip(*history.values(), strict=True))
+    write_whole(path, text.getvalue().encode())
 
 
 def read_run(folder: Path) -> Run:

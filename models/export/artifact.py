@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from emotion_stream.models.labels import LABELS
 from emotion_stream.models.network import FOLDED
 from emotion_stream.shared.messages.manifest import Head, Manifest, load_manifest
+from emotion_stream.shared.whole import write_whole
 
 LICENCE = (
     "Fine-tuned from the VGG16 ImageNet weights of the Visual Geometry Group, University of Oxford (CC BY 4.0), "
@@ -77,7 +77,5 @@ def write_manifest(directory: Path, artifact: Artifact, files: Mapping[str, Sequ
         "commit": artifact.commit,
         "licence": LICENCE,
     }
-    draft = directory / "manifest.json.part"
-    draft.write_text(json.dumps(body, indent=2) + "\n")
-    os.replace(draft, directory / "manifest.json")
+    write_whole(directory / "manifest.json", (json.dumps(body, indent=2) + "\n").encode())
     return load_manifest(directory)

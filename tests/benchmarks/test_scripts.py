@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = (
-    "cascades", "detectors", "engines", "jitter", "turned", "turns",
+    "cascades", "detectors", "engines", "jitter", "smaller", "turned", "turns",
     "outputs.events", "outputs.web", "video.pans", "video.tracks",
 )  # fmt: skip
 
@@ -32,6 +32,7 @@ def test_it_explains_itself(name: str) -> None:
         ("cascades", "/nowhere", 2, "/nowhere holds no faces/training.xml"),
         ("engines", "nothing", 1, "engines: no model in nothing"),
         ("jitter", "/nowhere", 1, "jitter: no data at /nowhere"),
+        ("smaller", "/nowhere.mp4", 1, "smaller: source /nowhere.mp4: no such file"),
         ("turns", "/nowhere", 1, "turns: /nowhere is no checkout of this project"),
         ("turned", "/nowhere.npz", 1, "No such file"),
         ("outputs.web", "soon", 2, "'soon' is no number of seconds"),
