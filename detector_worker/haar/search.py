@@ -13,6 +13,7 @@ from emotion_stream.detector_worker.haar import schedule
 from emotion_stream.detector_worker.haar.cascade import (
     LARGE,
     MEDIUM,
+    MIDDLE,
     QUICK,
     SMALL,
     THOROUGH,
@@ -43,6 +44,8 @@ GAP = 1.0
 SLOW = 0.38
 """Seconds between the frames of a medium from which on each of them is scanned as a whole: there is time for it,
 and people come and go between two of them."""
+WAYS = (QUICK, MIDDLE, THOROUGH)
+"""How a known face is searched, one after the other; one that was missed before, by the last only."""
 MOST_DOUBTS = 2
 """Times in a row that a known face may fail a closer look: after that it is not believed any more."""
 MOTION_EVERY = 0.15
@@ -202,7 +205,7 @@ class Searcher:
         columns = now.shape[1]
         whole = Box(0, 0, columns, now.shape[0])
         margin = math.ceil(self._finder.widest(SMALL) / self._scale(jpeg) / jpeg.width * columns)
-        for area in (whole,) if moved.mean() > MOST_MOVED else motion.areas(moved):
+        for area in (whole,) if np.count_nonzero(moved) > MOST_MOVED * moved.size else motion.areas(moved):
             # Faces of all sizes first; where it goes on moving, larger ones and small ones in turns.
             before = sum(overlap(area, other) > SAME for _, other in memory.searched)
             share = area.width * area.height / moved.size
@@ -261,7 +264,7 @@ class Searcher:
             if doubts > MOST_DOUBTS:
                 continue
             if not found and (face.misses <= EAGER or info.seq % 2 == 0):
-                found = self._look(gray, jpeg, face, reach, (THOROUGH,) if face.misses else (QUICK, THOROUGH))
+                found = self._look(gray, jpeg, face, reach, WAYS[-1:] if face.misses else WAYS)
             faces += found
             kept += [Known(box, info.media_time, 0, doubts) for box, _ in found]
             if not found and gone <= LOST:

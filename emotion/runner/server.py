@@ -70,6 +70,7 @@ class EmbeddedServer:
             "save": "",
             "appendonly": "yes" if self._durable else "no",
             "appendfsync": "no",
+            "rdbcompression": "no",  # nearly all of it is JPEG, which does not become smaller
             "maxmemory": str(self._memory),
             "maxmemory-policy": "noeviction",
             "logfile": str(self._directory / "server.log"),

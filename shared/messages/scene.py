@@ -72,7 +72,7 @@ def cut(now: Thumbnail, before: Thumbnail, passed: float) -> bool:
     """
     if now.shape != before.shape:
         return True
-    if still(now, before) or flat(now) or flat(before) or moved(now, before).mean() < MUCH:
+    if still(now, before) or flat(now) or flat(before) or np.count_nonzero(moved(now, before)) < MUCH * now.size:
         return False
     enough = max(LEAST, ALIKE - LOSS * abs(passed))
     return correlation(now, before) < enough and panned(now, before) < enough
@@ -107,8 +107,33 @@ def panned(now: Gray, before: Gray) -> float:
         return -1.0
     coarse = _halved(now), _halved(before)
     down, across = (int(side * REACH) for side in coarse[0].shape)
-    _, y, x = _best(*coarse, range(-down, down + 1), range(-across, across + 1))
-    return _best(now, before, range(2 * y - 1, 2 * y + 2), range(2 * x - 1, 2 * x + 2))[0]
+    found = correlations(*coarse, down, across)
+    y, x = np.unravel_index(found.argmax(), found.shape)
+    top, left = 2 * (int(y) - down) - 1, 2 * (int(x) - across) - 1
+    return max(_shifted(now, before, top + dy, left + dx) for dy in range(3) for dx in range(3))
+
+
+def correlations(now: Gray, before: Gray, down: int, across: int) -> npt.NDArray[np.float32]:
+    """The correlation of the overlaps when `now` is moved by up to `down` rows and `across` columns, float32
+    `[2 * down + 1, 2 * across + 1]`, moved up and left first; 0 where one of the two is all the same. By sums of
+    products at all places at once."""
+    a, b = ((cells - cells.mean()).astype(np.float32) for cells in (now, before))
+    all_of = np.ones(a.shape, np.float32)
+
+    def wide(cells: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        border = down, down, across, across, cv2.BORDER_CONSTANT
+        return np.asarray(cv2.copyMakeBorder(cells, *border), np.float32)
+
+    def sums(of: npt.NDArray[np.float32], times: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.asarray(cv2.matchTemplate(of, times, cv2.TM_CCORR), np.float32)
+
+    there, moved_there = wide(all_of), wide(a)
+    count, sum_a, sum_b = sums(there, all_of), sums(moved_there, all_of), sums(there, b)
+    spread_a = sums(moved_there * moved_there, all_of) - sum_a * sum_a / count
+    spread_b = sums(there, b * b) - sum_b * sum_b / count
+    told = (spread_a > 1) & (spread_b > 1)  # less is what rounding leaves
+    size = np.sqrt(np.where(told, spread_a * spread_b, 1))
+    return np.where(told, (sums(moved_there, b) - sum_a * sum_b / count) / size, 0).astype(np.float32)
 
 
 def _halved(cells: Gray) -> Gray:
@@ -116,13 +141,9 @@ def _halved(cells: Gray) -> Gray:
     return np.asarray(cv2.resize(even, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _best(now: Gray, before: Gray, downs: range, acrosses: range) -> tuple[float, int, int]:
-    """The highest correlation of the overlaps, and by how many rows and columns `now` is moved for it."""
+def _shifted(now: Gray, before: Gray, dy: int, dx: int) -> float:
+    """The correlation of the overlap when `now` is moved by `dy` rows and `dx` columns."""
     rows, columns = now.shape
-    found = (-1.0, 0, 0)
-    for dy in downs:
-        for dx in acrosses:
-            a = now[max(0, dy) : rows + min(0, dy), max(0, dx) : columns + min(0, dx)]
-            b = before[max(0, -dy) : rows + min(0, -dy), max(0, -dx) : columns + min(0, -dx)]
-            found = max(found, (correlation(a, b), dy, dx))
-    return found
+    a = now[max(0, dy) : rows + min(0, dy), max(0, dx) : columns + min(0, dx)]
+    b = before[max(0, -dy) : rows + min(0, -dy), max(0, -dx) : columns + min(0, -dx)]
+    return correlation(a, b)

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from emotion_stream.shared.errors import UsageError
 from emotion_stream.shared.interrupt import was_hung_up, was_interrupted
 from emotion_stream.shared.log import redact_url
+from emotion_stream.shared.process.allocator import keep_pictures
 from emotion_stream.shared.process.health import HealthServer, Heartbeat, Route
 from emotion_stream.shared.process.metrics import Metrics
 from emotion_stream.shared.settings.options import CommonOptions, ServerOptions
@@ -66,6 +67,7 @@ class Service:
         Raises:
             EmotionError: the port is taken.
         """
+        keep_pictures()
         if self._options.metrics_port is not None:
             self._server = HealthServer(
                 self._options.metrics_host,

@@ -139,7 +139,7 @@ class ProducerOptions:
     sound: bool = option(False, "live: keep the sound of cameras in video=, as they send it, not encoded again")
     loop: bool = option(False, "live: start files and folders again when they end")
     paced: bool = option(False, "lossless: play files at their own speed, for people who watch")
-    jpeg_quality: int = option(90, "quality of JPEG encoding, 1 to 100", low=1, high=100)
+    jpeg_quality: int = option(85, "quality of JPEG encoding, 1 to 100", low=1, high=100)
     run_id: str = option(
         "", "lossless: name of this pass; a producer that is started again with the same name continues it"
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = (
-    "cascades", "detectors", "engines", "jitter", "smaller", "turned", "turns",
-    "outputs.events", "outputs.web", "video.pans", "video.tracks",
+    "cascades", "detectors", "engines", "jitter", "quality", "smaller", "turned", "turns",
+    "outputs.events", "outputs.web", "video.near", "video.pans", "video.tracks",
 )  # fmt: skip
 
 
@@ -32,6 +32,8 @@ def test_it_explains_itself(name: str) -> None:
         ("cascades", "/nowhere", 2, "/nowhere holds no faces/training.xml"),
         ("engines", "nothing", 1, "engines: no model in nothing"),
         ("jitter", "/nowhere", 1, "jitter: no data at /nowhere"),
+        ("quality", "/nowhere.mp4", 1, "quality: source /nowhere.mp4: no such file"),
+        ("video.near", "/nowhere.mp4", 1, "video.near: source /nowhere.mp4: no such file"),
         ("smaller", "/nowhere.mp4", 1, "smaller: source /nowhere.mp4: no such file"),
         ("turns", "/nowhere", 1, "turns: /nowhere is no checkout of this project"),
         ("turned", "/nowhere.npz", 1, "No such file"),

@@ -58,7 +58,7 @@ def test_every_value_says_where_it_comes_from(
     assert own["fps"] == {"value": 10.0, "from": table}
     assert own["min_face"] == {"value": 0.08, "from": table}, "its table wins over a flag"
     assert own["max_width"] == {"value": 640, "from": "--max-width"}
-    assert own["jpeg_quality"] == {"value": 90, "from": "default"}
+    assert own["jpeg_quality"] == {"value": 85, "from": "default"}
     assert own["rtsp_transport"] == {"value": "udp", "from": "the address of hall"}
     assert own["ignore"] == {"value": ["0,0 0.3,0 0.3,0.4 0,0.4"], "from": table}
     assert own["zones"]["value"] == {"door": "0.5,0 1,0 1,1"}

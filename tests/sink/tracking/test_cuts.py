@@ -146,3 +146,24 @@ def test_what_is_told_without_a_closer_look_is_so() -> None:
             told += 1
             assert scene.moved(now, before).mean() < scene.MUCH
     assert 100 < told < 1900
+
+
+def test_correlations_at_all_places_are_those_of_each_overlap() -> None:
+    rng = np.random.default_rng(8)
+    for rows, columns in ((4, 9), (9, 16), (16, 9), (12, 12)):
+        before = rng.integers(0, 256, (rows, columns), np.uint8)
+        now = np.roll(before, (1, 2), (0, 1))
+        before[: rows // 2] = 90  # where all is the same there is none
+        found = scene.correlations(now, before, rows // 2, columns // 2)
+        for y, x in np.ndindex(found.shape):
+            down, across = y - rows // 2, x - columns // 2
+            a = now[max(0, down) : rows + min(0, down), max(0, across) : columns + min(0, across)]
+            b = before[max(0, -down) : rows + min(0, -down), max(0, -across) : columns + min(0, -across)]
+            assert found[y, x] == pytest.approx(scene.correlation(a, b), abs=1e-3)
+
+
+def test_a_picture_that_moved_is_found_where_it_went() -> None:
+    before = np.random.default_rng(9).integers(0, 256, (18, 32), np.uint8)
+    for down, across in ((0, 0), (3, -7), (-6, 12)):
+        now = np.roll(before, (down, across), (0, 1))
+        assert scene.panned(now, before) > 0.99
