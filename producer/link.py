@@ -183,7 +183,7 @@ class Job:
             still=picture.still,
             interval=max(0.0, interval),
             length=picture.length,
-            analyzed=picture.still or self.budget.allows(media_time),
+            analyzed=picture.still or self.budget.allows(media_time, self.phase if self.mode == "live" else 0.0),
             gap=picture.gap,
             left_out=left_out,
             display_name=self.display_name,

@@ -15,11 +15,13 @@ class Budget:
         self._fps = fps
         self._slot: int | None = None
 
-    def allows(self, media_time: float) -> bool:
-        """Whether the next frame, at `media_time` seconds, is to be searched."""
+    def allows(self, media_time: float, phase: float = 0.0) -> bool:
+        """Whether the next frame, at `media_time` seconds, is to be searched. `phase`, 0 to 1: by how much of a
+        slot this camera's slots begin sooner than others': frames that are searched at one instant wait for one
+        another."""
         if self._fps is None:
             return True
-        slot = math.floor(media_time * self._fps + 1e-6)
+        slot = math.floor(media_time * self._fps + phase + 1e-6)
         if slot == self._slot:
             return False
         self._slot = slot

@@ -92,6 +92,8 @@ class Searcher:
         Raises:
             JpegError: the frame cannot be decoded.
         """
+        if memory is None and info.mode == "live" and info.interval < SLOW:
+            return self._bit_by_bit(jpeg, info)
         if memory is None or not _helps(memory, jpeg, info):
             return self._everywhere(jpeg, info)
         hides = self._finder.ignored.hides
@@ -115,18 +117,27 @@ class Searcher:
 
     def _everywhere(self, jpeg: GrayJpeg, info: FrameInfo) -> tuple[list[Face], Memory]:
         """Scan the whole picture, knowing nothing."""
-        faces = self.scan(jpeg)
+        return self._settled(info, self._first(jpeg, info), self.scan(jpeg), ())
+
+    def _bit_by_bit(self, jpeg: GrayJpeg, info: FrameInfo) -> tuple[list[Face], Memory]:
+        """Begin to search the whole picture, knowing nothing, and go on with it in the next frames. Live cameras
+        begin at once, and what is new of one must not keep the others waiting."""
+        memory = self._anew(jpeg, self._first(jpeg, info), jpeg.thumbnail())
+        found, memory = self._do(jpeg, memory, ())
+        return self._settled(info, memory, found, ())
+
+    def _first(self, jpeg: GrayJpeg, info: FrameInfo) -> Memory:
+        """What to remember of a first frame, but for its faces."""
         cells = jpeg.thumbnail()
-        # A film that fades in, and a camera that has just been switched on, show nothing at first.
-        whole = self._long_ago(info) if scene.flat(cells) else info.seq
-        memory = Memory(
+        return Memory(
             info.epoch,
             info.seq,
             info.media_time,
             jpeg.width,
             jpeg.height,
             info.seq,
-            whole,
+            # A film that fades in, and a camera that has just been switched on, show nothing at first.
+            self._long_ago(info) if scene.flat(cells) else info.seq,
             (),
             cells,
             (),
@@ -135,7 +146,12 @@ class Searcher:
             info.media_time,
             cells,
         )
-        return self._settled(info, memory, faces, ())
+
+    def _anew(self, jpeg: GrayJpeg, memory: Memory, now: scene.Thumbnail) -> Memory:
+        """Plan to look everywhere, whatever has been searched before and what it has cost."""
+        fresh = replace(memory, searched=(), credit=1.0)
+        planned = self._where_moved(jpeg, fresh, now, np.ones_like(now, np.bool_))
+        return replace(planned, credit=memory.credit)
 
     def _in_places(self, jpeg: GrayJpeg, info: FrameInfo, memory: Memory) -> tuple[list[Face], Memory]:
         """Look for known faces where they were, and for new ones where it is their turn or something moved."""
@@ -168,9 +184,7 @@ class Searcher:
             whole=self._long_ago(info) if cut else memory.whole,  # what was searched is not shown any more
         )
         if anew:
-            fresh = replace(after, searched=(), credit=1.0)
-            planned = self._where_moved(jpeg, fresh, now, np.ones_like(now, np.bool_))
-            after = replace(planned, credit=after.credit, whole=info.seq)
+            after = replace(self._anew(jpeg, after, now), whole=info.seq)
         if not turns:
             if not after.todo and all(abs(info.media_time - at) >= MOTION_EVERY for at, _ in after.searched):
                 after = self._where_moved(jpeg, after, now, scene.moved(now, before))

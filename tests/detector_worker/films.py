@@ -10,7 +10,7 @@ from emotion_stream.detector_worker.haar.cascade import SMALL, Face, FaceFinder,
 from emotion_stream.detector_worker.haar.memory import Memory
 from emotion_stream.detector_worker.haar.search import Searcher
 from emotion_stream.shared.messages.jpeg import GrayJpeg
-from emotion_stream.shared.messages.types import Box, ModelSpec
+from emotion_stream.shared.messages.types import Box, Mode, ModelSpec
 from emotion_stream.shared.settings.options import DetectorOptions
 from tests.conftest import make_frame
 from tests.support.pictures import Image, encode, portraits
@@ -42,18 +42,23 @@ class CountingFinder(FaceFinder):
 class Film:
     """A camera's pictures, searched one after the other."""
 
-    def __init__(self, every: int = 100_000, camera: str = "cam", min_neighbors: int = 3) -> None:
+    def __init__(
+        self, every: int = 100_000, camera: str = "cam", min_neighbors: int = 3, mode: Mode = "lossless"
+    ) -> None:
         options = DetectorOptions(scan_every=every, min_neighbors=min_neighbors)
         self.finder = CountingFinder(options)
         self.searcher = Searcher(self.finder, options, 40)
         self.memory: Memory | None = None
         self.camera = camera
         self.seq = 0
+        self.mode = mode
 
     def show(self, image: Image) -> list[Box]:
         """The faces found in the next picture."""
         info = make_frame(self.seq, self.camera).info
-        info = replace(info, media_time=self.seq / RATE, height=image.shape[0], width=image.shape[1])
+        info = replace(
+            info, media_time=self.seq / RATE, height=image.shape[0], width=image.shape[1], mode=self.mode
+        )
         self.seq += 1
         self.finder.scanned.clear()
         faces, self.memory = self.searcher.search(GrayJpeg(encode(image)), info, self.memory)

@@ -83,6 +83,21 @@ def test_a_new_scene_is_searched_at_once_whatever_was_searched_before() -> None:
     assert 0.95 * WHOLE < sum(costs) < 1.5 * WHOLE
 
 
+def test_a_live_camera_is_searched_bit_by_bit_from_its_first_frame_on() -> None:
+    """Many begin at once: none of them keeps the others waiting for a scan of its whole picture."""
+    picture = scene((80, 80))
+    picture[40:74, 480:514] = cv2.resize(portraits()[0], (34, 34), interpolation=cv2.INTER_AREA)
+    film = Film(mode="live")
+    costs, found = [], []
+    for _ in range(9):
+        found.append(len(film.show(picture)))
+        costs.append(sum(film.finder.scanned))
+    assert found[2] == 1  # large faces come first
+    assert found[-1] == 2
+    assert max(costs) <= AT_ONCE + 0.05
+    assert 0.95 * WHOLE < sum(costs) < 1.5 * WHOLE
+
+
 def test_what_moves_always_is_not_always_scanned() -> None:
     """Three seconds of noise cost the first scan, the credit of one more, and a share for each second."""
     film, total = Film(), 0.0

@@ -43,6 +43,16 @@ def test_without_a_budget_and_below_it_all_frames_are_searched() -> None:
     assert all(unlimited.allows(time) and plenty.allows(time) for time in times)
 
 
+def test_cameras_are_searched_at_different_instants() -> None:
+    times = [n / 30 for n in range(90)]
+    searched = []
+    for phase in (0.0, 0.34, 0.67):
+        budget = Budget(10)
+        searched.append({n for n, time in enumerate(times) if budget.allows(time, phase)} - {0, 1, 2})
+    assert [len(frames) for frames in searched] == [29, 29, 29]
+    assert len(set.union(*searched)) == 87
+
+
 def test_a_loop_or_a_jump_back_begins_with_a_search() -> None:
     budget = Budget(1)
     assert [budget.allows(time) for time in (5.0, 5.5, 0.0, 0.5)] == [True, False, True, False]
