@@ -122,7 +122,7 @@ class Searcher:
     def _bit_by_bit(self, jpeg: GrayJpeg, info: FrameInfo) -> tuple[list[Face], Memory]:
         """Begin to search the whole picture, knowing nothing, and go on with it in the next frames. Live cameras
         begin at once, and what is new of one must not keep the others waiting."""
-        memory = self._anew(jpeg, self._first(jpeg, info), jpeg.thumbnail())
+        memory = replace(self._anew(jpeg, self._first(jpeg, info), jpeg.thumbnail()), whole=self._long_ago(info))
         found, memory = self._do(jpeg, memory, ())
         return self._settled(info, memory, found, ())
 
