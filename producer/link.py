@@ -148,6 +148,11 @@ class Job:
         return self.source.name
 
     @property
+    def _budget_phase(self) -> float:
+        """Where frames are capped, their slots and the budget's must be the same."""
+        return self.phase if self.mode == "live" and not self.options.fps else 0.0
+
+    @property
     def lease_name(self) -> str:
         """Name of the lease that only one producer of this camera holds."""
         return f"camera:{self.camera}"
@@ -183,7 +188,7 @@ class Job:
             still=picture.still,
             interval=max(0.0, interval),
             length=picture.length,
-            analyzed=picture.still or self.budget.allows(media_time, self.phase if self.mode == "live" else 0.0),
+            analyzed=picture.still or self.budget.allows(media_time, self._budget_phase),
             gap=picture.gap,
             left_out=left_out,
             display_name=self.display_name,

@@ -117,11 +117,13 @@ class Searcher:
 
     def _everywhere(self, jpeg: GrayJpeg, info: FrameInfo) -> tuple[list[Face], Memory]:
         """Scan the whole picture, knowing nothing."""
-        return self._settled(info, self._first(jpeg, info), self.scan(jpeg), ())
+        faces = self.scan(jpeg)  # first, at the size that has been decoded ahead
+        return self._settled(info, self._first(jpeg, info), faces, ())
 
     def _bit_by_bit(self, jpeg: GrayJpeg, info: FrameInfo) -> tuple[list[Face], Memory]:
         """Begin to search the whole picture, knowing nothing, and go on with it in the next frames. Live cameras
         begin at once, and what is new of one must not keep the others waiting."""
+        self._for_scan(jpeg)  # first, as it has been decoded ahead
         memory = replace(self._anew(jpeg, self._first(jpeg, info), jpeg.thumbnail()), whole=self._long_ago(info))
         found, memory = self._do(jpeg, memory, ())
         return self._settled(info, memory, found, ())
