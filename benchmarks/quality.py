@@ -16,14 +16,13 @@ label   of these, with the same emotion; chance of 0.05 and more apart: how many
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from threading import Event
 
 import cv2
 import numpy as np
 
-from emotion_stream import samples
 from emotion_stream.benchmarks.harness.script import DATA, at_least_one, script
+from emotion_stream.benchmarks.video.hints import clips
 from emotion_stream.classifier_worker.classifier import Classifier
 from emotion_stream.detector_worker.boxes import overlap
 from emotion_stream.detector_worker.detector import Detector
@@ -137,8 +136,7 @@ def main(given: argparse.Namespace) -> None:
 
 def default() -> list[str]:
     """The sample, and what lies beside the repository."""
-    found = [Path(samples.__file__).parent / "sample.mp4", DATA / "faces", *sorted((DATA / "video").glob("*.*"))]
-    return [str(path) for path in found if path.exists()]
+    return [*clips(), *(str(folder) for folder in (DATA / "faces",) if folder.is_dir())]
 
 
 if __name__ == "__main__":

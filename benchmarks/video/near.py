@@ -3,7 +3,7 @@
 Usage: python -m benchmarks.video.near [CLIP...]
 
 Haar follows the faces of each clip (default: the bundled sample, and the clips in ../shared/data/video where they
-are). Wherever it looks for a known face, all ways look for it, with the reach that it has.
+are). Wherever it looks for a known face that it saw in the frame before, all ways look, with the same reach.
 
 found    of all looks, and of those in which the first way found nothing
 ms       of a look, and of one in which the first way found nothing
@@ -13,13 +13,11 @@ overlap  of the box with that of the last way, where both find it
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import cv2
 
-from emotion_stream import samples
-from emotion_stream.benchmarks.harness.script import DATA, script
-from emotion_stream.benchmarks.video.hints import read
+from emotion_stream.benchmarks.harness.script import script
+from emotion_stream.benchmarks.video.hints import clips, read
 from emotion_stream.detector_worker.boxes import overlap
 from emotion_stream.detector_worker.contract import Gray
 from emotion_stream.detector_worker.haar.cascade import Face, FaceFinder, Near
@@ -81,11 +79,11 @@ def play(clip: str, tallies: Sequence[Tally]) -> None:
         _, memory = searcher.search(GrayJpeg(frame.jpeg), frame.info, memory)
 
 
-def main(clips: Sequence[str]) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Print the table."""
     cv2.setNumThreads(1)
     tallies = [Tally() for _ in WAYS]
-    for clip in clips or default():
+    for clip in arguments or clips():
         play(clip, tallies)
     rows = [["side, sizes, factor, hits", "found", "ms", "overlap"]]
     for way, tally in zip(WAYS, tallies, strict=True):
@@ -100,12 +98,6 @@ def main(clips: Sequence[str]) -> None:
         )
     print(table(rows))
     print(f"\n{tallies[0].looks[0]} looks, {tallies[0].looks[1]} of them in vain the first way.")
-
-
-def default() -> list[str]:
-    """The sample, and the clips beside the repository."""
-    found = [Path(samples.__file__).parent / "sample.mp4", *sorted((DATA / "video").glob("*.*"))]
-    return [str(path) for path in found if path.exists()]
 
 
 if __name__ == "__main__":

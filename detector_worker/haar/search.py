@@ -124,7 +124,9 @@ class Searcher:
         """Begin to search the whole picture, knowing nothing, and go on with it in the next frames. Live cameras
         begin at once, and what is new of one must not keep the others waiting."""
         self._for_scan(jpeg)  # first, as it has been decoded ahead
-        memory = replace(self._anew(jpeg, self._first(jpeg, info), jpeg.thumbnail()), whole=self._long_ago(info))
+        memory = replace(self._first(jpeg, info), whole=self._long_ago(info))
+        if not scene.flat(memory.look):  # else it begins with what can be seen first
+            memory = self._anew(jpeg, memory, memory.look)
         found, memory = self._do(jpeg, memory, ())
         return self._settled(info, memory, found, ())
 

@@ -98,6 +98,16 @@ def test_a_live_camera_is_searched_bit_by_bit_from_its_first_frame_on() -> None:
     assert 0.95 * WHOLE < sum(costs) < 1.5 * WHOLE
 
 
+def test_a_live_camera_that_begins_in_the_dark_is_searched_when_there_is_light() -> None:
+    film = Film(mode="live")
+    for _ in range(8):
+        assert film.show(np.zeros_like(scene())) == []
+        assert film.finder.scanned == []
+    picture = scene((80, 80))
+    picture[40:74, 480:514] = cv2.resize(portraits()[0], (34, 34), interpolation=cv2.INTER_AREA)
+    assert [len(film.show(picture)) for _ in range(9)][-1] == 2
+
+
 def test_what_moves_always_is_not_always_scanned() -> None:
     """Three seconds of noise cost the first scan, the credit of one more, and a share for each second."""
     film, total = Film(), 0.0

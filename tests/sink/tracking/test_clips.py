@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from emotion_stream.emotion.analyzer import Analyzer
+from emotion_stream.producer.pictures.jpeg import encode
 from emotion_stream.samples.making.make_sample import ACTS, pose
 from emotion_stream.shared.messages.types import Emotions
 from emotion_stream.shared.settings.options import DetectorOptions
@@ -31,7 +32,7 @@ def analyzer(detector: Name) -> Analyzer:
     return Analyzer(DetectorOptions(detector, scan_width=320, min_face=0.15))
 
 
-def look(detector: Name, images: Sequence[Image], times: Sequence[float]) -> list[Emotions]:
+def look(detector: Name, images: Sequence[Image | bytes], times: Sequence[float]) -> list[Emotions]:
     """What detector and classifier say of these pictures."""
     found = []
     for n, (image, time) in enumerate(zip(images, times, strict=True)):
@@ -67,7 +68,8 @@ def test_a_real_face_keeps_one_number_and_flickers_less(detector: Name) -> None:
     if not path.exists():
         pytest.skip("needs fer_test.mp4")
     clip = cv2.VideoCapture(str(path))
-    images = [np.asarray(clip.read()[1], np.uint8) for _ in range(115)]
+    # As JPEGs, which pass untouched: how often a label changes depends on their quality.
+    images = [encode(np.asarray(clip.read()[1], np.uint8), 90).data for _ in range(115)]
     kept = by_default()
     lives: dict[int, list[Face]] = {}
     for frame in look(detector, images, [n / 25 for n in range(115)]):
@@ -79,5 +81,5 @@ def test_a_real_face_keeps_one_number_and_flickers_less(detector: Name) -> None:
     raw = [max(range(7), key=f.raw.__getitem__) for f in life]
     shown = [f.label for f in life]
     flicker = [sum(a != b for a, b in itertools.pairwise(x)) for x in (raw, shown)]
-    assert flicker[0] >= 4
-    assert flicker[1] <= flicker[0] / 2
+    assert flicker[0] >= 5
+    assert flicker[1] <= flicker[0] / 2.5

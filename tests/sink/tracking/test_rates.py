@@ -175,6 +175,19 @@ def pictures(path: Path | str) -> tuple[list[Picture], list[FrameInfo]]:
         source.close()
 
 
+def test_capped_live_cameras_have_all_of_their_frames_searched_within_the_budget() -> None:
+    """At 25 frames a second a cap of 10 takes the first frame of each slot; the budget has the same slots."""
+    picture = Picture(np.zeros((48, 64, 3), np.uint8), None, 64, 48, 0.0, 0.0)
+    kept = [n / 25 for n in range(100) if n == 0 or n * 10 // 25 > (n - 1) * 10 // 25]
+    for fps, searched in ((10.0, len(kept)), (None, None)):
+        options = ProducerOptions(fps=fps, analyze_fps=10.0)
+        source = make_source(parse_source("sample"), "live", options, Context(threading.Event(), Nobody()))
+        job = Job(source, None, options, "live", Context(threading.Event(), Nobody()), "e", "t")  # type: ignore[arg-type]
+        job.phase = 0.9
+        found = [job.frame(picture, n, time).info.analyzed for n, time in enumerate(kept)]
+        assert sum(found) == searched if searched else sum(found) < len(kept)
+
+
 def clip(path: Path, count: int, rate: str, codec: str = "mpeg4") -> Path:
     with av.open(str(path), "w") as out:
         stream = cast(VideoStream, out.add_stream(codec, rate=Fraction(rate)))
